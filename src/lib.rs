@@ -1,0 +1,4 @@
+//! monkey: a web server for embedded Linux.
+
+pub mod limits;
+pub mod sys;

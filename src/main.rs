@@ -1,0 +1,3 @@
+//! The `monkey` program: a few lines over the library.
+
+fn main() {}
