@@ -1,0 +1,72 @@
+//! The kernel's error numbers as a value.
+
+use std::fmt;
+use std::io;
+
+/// An error number of the kernel (errno(3)). Copying and comparing it costs nothing and never allocates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// No data or no room now: try again when epoll says so.
+    pub const AGAIN: Errno = Errno(libc::EAGAIN);
+    /// A signal interrupted the call: call again.
+    pub const INTR: Errno = Errno(libc::EINTR);
+    /// No such file or directory.
+    pub const NOENT: Errno = Errno(libc::ENOENT);
+    /// A path component is not a directory.
+    pub const NOTDIR: Errno = Errno(libc::ENOTDIR);
+    /// A path is too long for the kernel.
+    pub const NAMETOOLONG: Errno = Errno(libc::ENAMETOOLONG);
+    /// A symbolic link where none is allowed.
+    pub const LOOP: Errno = Errno(libc::ELOOP);
+    /// The path leaves the directory it must stay beneath.
+    pub const XDEV: Errno = Errno(libc::EXDEV);
+    /// Permission denied.
+    pub const ACCES: Errno = Errno(libc::EACCES);
+    /// The kernel has no such call.
+    pub const NOSYS: Errno = Errno(libc::ENOSYS);
+    /// An argument is invalid.
+    pub const INVAL: Errno = Errno(libc::EINVAL);
+    /// This process has no free descriptor.
+    pub const MFILE: Errno = Errno(libc::EMFILE);
+    /// The whole system has no free descriptor.
+    pub const NFILE: Errno = Errno(libc::ENFILE);
+    /// The peer went away before the connection was accepted.
+    pub const CONNABORTED: Errno = Errno(libc::ECONNABORTED);
+    /// The address is already in use.
+    pub const ADDRINUSE: Errno = Errno(libc::EADDRINUSE);
+
+    /// The error of the call that failed last on this thread.
+    pub(super) fn last() -> Errno {
+        Errno(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "errno {}", self.0)
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from_raw_os_error(self.0).fmt(f)
+    }
+}
+
+impl From<Errno> for io::Error {
+    fn from(errno: Errno) -> io::Error {
+        io::Error::from_raw_os_error(errno.0)
+    }
+}
+
+/// A count returned by a call, or the error it left behind when negative.
+pub(super) fn count(ret: isize) -> Result<usize, Errno> {
+    usize::try_from(ret).map_err(|_| Errno::last())
+}
+
+/// A non-negative int returned by a call, or the error it left behind when negative.
+pub(super) fn check(ret: libc::c_int) -> Result<libc::c_int, Errno> {
+    if ret < 0 { Err(Errno::last()) } else { Ok(ret) }
+}

@@ -1,0 +1,227 @@
+//! Files beneath a directory: opened without ever leaving it, looked at with 64-bit times, sent without a copy.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::errno::{Errno, check, count};
+use super::walk;
+
+/// What the server needs to know of an open file (statx(2)); every field is 64 bits wide on every target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Meta {
+    /// What it is.
+    pub kind: Kind,
+    /// Size in bytes.
+    pub size: u64,
+    /// Seconds of the modification time since 1970.
+    pub mtime: i64,
+    /// Nanoseconds of the modification time.
+    pub mtime_ns: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Device number of the file system.
+    pub device: u64,
+    /// Seconds of the status change time since 1970.
+    pub ctime: i64,
+    /// Nanoseconds of the status change time.
+    pub ctime_ns: u32,
+}
+
+/// The kinds of file a server tells apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A regular file: the only one that is served.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A socket, fifo, device or anything else.
+    Other,
+}
+
+/// struct open_how of openat2(2).
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+const SYS_OPENAT2: libc::c_long = 437;
+const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
+const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+const RESOLVE_BENEATH: u64 = 0x08;
+
+/// O_NONBLOCK keeps a fifo in the document root from stopping a worker; O_NOCTTY a terminal from becoming ours.
+const OPEN_FLAGS: libc::c_int = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+
+/// Set once the kernel said that it has no openat2(2) (before Linux 5.6), or by a test.
+static WALK: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`open_beneath`] use the component walk even where the kernel has openat2(2). For tests.
+pub fn force_walk() {
+    WALK.store(true, Ordering::Relaxed);
+}
+
+/// Opens a directory by its path, only as a place to start from (O_PATH): no right to list it is needed.
+pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: `path` is a NUL-terminated string.
+    let fd = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens `path`, relative, for reading, strictly beneath `root`: neither `..`, nor an absolute link, nor a link that
+/// climbs, leads out of it (`Errno::XDEV`). Without `symlinks`, a link anywhere in the path is `Errno::LOOP`.
+/// One system call where the kernel has openat2(2), else one a component.
+pub fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
+    if !WALK.load(Ordering::Relaxed) {
+        let how = OpenHow {
+            flags: (OPEN_FLAGS | libc::O_LARGEFILE) as u64,
+            mode: 0,
+            resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | if symlinks { 0 } else { RESOLVE_NO_SYMLINKS },
+        };
+        // SAFETY: `path` is a NUL-terminated string and `how` an open_how of the size passed.
+        let ret = unsafe {
+            libc::syscall(SYS_OPENAT2, root.as_raw_fd(), path.as_ptr(), &how, std::mem::size_of::<OpenHow>())
+        };
+        match check(ret as libc::c_int) {
+            // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+            Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+            Err(Errno::NOSYS) => force_walk(),
+            // A rename raced with the look-up: the kernel asks to try again; the walk has no such race.
+            Err(Errno::AGAIN) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    walk::open_beneath(root, path, symlinks)
+}
+
+/// Opens one component of a path without following a link. With `directory`, only to go on from it.
+pub(super) fn open_component(at: BorrowedFd<'_>, name: &CStr, directory: bool) -> Result<OwnedFd, Errno> {
+    let flags = if directory {
+        libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC | libc::O_NOFOLLOW
+    } else {
+        OPEN_FLAGS | libc::O_LARGEFILE | libc::O_NOFOLLOW
+    };
+    // SAFETY: `name` is a NUL-terminated string and `at` an open directory.
+    let fd = check(unsafe { libc::openat(at.as_raw_fd(), name.as_ptr(), flags) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads where the link `name` points to. The answer is cut at the buffer's length.
+pub(super) fn read_link(at: BorrowedFd<'_>, name: &CStr, target: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: `name` is NUL-terminated; the pointer and length are those of one live, writable slice.
+    count(unsafe { libc::readlinkat(at.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) })
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct StatxTime {
+    seconds: i64,
+    nanoseconds: u32,
+    reserved: i32,
+}
+
+/// struct statx of statx(2), which libc does not describe for every musl target.
+#[repr(C)]
+struct Statx {
+    mask: u32,
+    block_size: u32,
+    attributes: u64,
+    links: u32,
+    uid: u32,
+    gid: u32,
+    mode: u16,
+    spare: u16,
+    inode: u64,
+    size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    access: StatxTime,
+    birth: StatxTime,
+    change: StatxTime,
+    modification: StatxTime,
+    device_id: [u32; 2],
+    device: [u32; 2],
+    rest: [u64; 14],
+}
+
+/// Looks at an open file. Needs Linux 4.11.
+pub fn meta(file: BorrowedFd<'_>) -> Result<Meta, Errno> {
+    const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
+    const AT_EMPTY_PATH: libc::c_int = 0x1000;
+    // SAFETY: all-zero bytes are a valid Statx.
+    let mut raw: Statx = unsafe { std::mem::zeroed() };
+    // SAFETY: an empty NUL-terminated path, and room for the 256 bytes the kernel writes (asserted below).
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            AT_EMPTY_PATH,
+            STATX_BASIC_STATS,
+            &mut raw,
+        )
+    };
+    const { assert!(std::mem::size_of::<Statx>() == 256) };
+    check(ret as libc::c_int)?;
+    Ok(Meta {
+        kind: match u32::from(raw.mode) & 0o170_000 {
+            0o100_000 => Kind::Regular,
+            0o040_000 => Kind::Directory,
+            _ => Kind::Other,
+        },
+        size: raw.size,
+        mtime: raw.modification.seconds,
+        mtime_ns: raw.modification.nanoseconds,
+        inode: raw.inode,
+        device: (u64::from(raw.device[0]) << 32) | u64::from(raw.device[1]),
+        ctime: raw.change.seconds,
+        ctime_ns: raw.change.nanoseconds,
+    })
+}
+
+/// Reads at an offset, at most the buffer's length. 0 = the offset is at or past the end.
+pub fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let offset = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
+    // SAFETY: the pointer and length are those of one live, writable slice. musl's off_t has 64 bits everywhere.
+    count(unsafe { libc::pread64(file.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset) })
+}
+
+/// Sends up to `len` bytes of a file from `offset` on to a socket (sendfile(2)). 0 = the file ends before that.
+pub fn send_file(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len: usize) -> Result<usize, Errno> {
+    let mut offset = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
+    // SAFETY: `offset` is a 64-bit number that lives through the call; both descriptors are open.
+    count(unsafe { libc::sendfile64(socket.as_raw_fd(), file.as_raw_fd(), &mut offset, len) })
+}
+
+/// A reserve descriptor: any open file will do.
+pub fn open_null() -> Result<OwnedFd, Errno> {
+    // SAFETY: the path is a NUL-terminated string.
+    let fd = check(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads a whole small file by path into `buffer`, without allocating. The bytes that did not fit are left out.
+pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: `path` is a NUL-terminated string.
+    let fd = check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    let file = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..)
+        && !rest.is_empty()
+    {
+        match read_at(file.as_fd(), rest, filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,97 @@
+//! Memory taken once, at start: an anonymous mapping of which only touched pages are resident.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Maps `len` bytes of zeroed private memory (mmap(2)). Huge pages are refused for it: one touched byte must cost one
+/// small page, not 2 MB.
+pub(super) fn map(len: usize) -> io::Result<NonNull<u8>> {
+    if len == 0 {
+        return Ok(NonNull::dangling());
+    }
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the range was mapped just now. A kernel without huge pages answers EINVAL, which is as good.
+    unsafe { libc::madvise(address, len, libc::MADV_NOHUGEPAGE) };
+    NonNull::new(address.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
+}
+
+/// Gives a mapping back (munmap(2)).
+///
+/// # Safety
+/// `address` and `len` are those of one earlier [`map`], and nothing refers to the memory any more.
+pub(super) unsafe fn unmap(address: NonNull<u8>, len: usize) {
+    if len != 0 {
+        // SAFETY: promised by the caller.
+        unsafe { libc::munmap(address.as_ptr().cast(), len) };
+    }
+}
+
+/// Bytes taken once: zeroed, page-aligned, resident only where touched.
+pub struct Region {
+    address: NonNull<u8>,
+    len: usize,
+}
+
+impl Region {
+    /// Takes `len` bytes. Fails with ENOMEM when the address space is full.
+    pub fn new(len: usize) -> io::Result<Region> {
+        Ok(Region { address: map(len)?, len })
+    }
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the mapping is `len` readable, initialised (zeroed) bytes and lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for Region {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, writable, and `&mut self` is the only way to it.
+        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: made by `map` with this length; no borrow outlives `self`.
+        unsafe { unmap(self.address, self.len) }
+    }
+}
+
+// SAFETY: a Region owns its bytes alone, as a Box<[u8]> does.
+unsafe impl Send for Region {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Region {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_zeroed_and_writable() {
+        let mut region = Region::new(10_000).unwrap();
+        assert_eq!(region.len(), 10_000);
+        assert!(region.iter().all(|&byte| byte == 0));
+        region[9_999] = 7;
+        assert_eq!(region[9_999], 7);
+        assert!(Region::new(0).unwrap().is_empty());
+    }
+}
