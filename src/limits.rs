@@ -11,3 +11,28 @@ pub const FIELDS_MAX: usize = 64;
 
 /// Most ranges honoured in one `Range` field. A field with more is ignored: the whole file is sent (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
+
+/// Room for a path beneath a document root with an index file's name, bytes. What does not fit is answered 404.
+pub const PATH_ROOM: usize = 4096;
+
+/// How much of /etc/passwd is searched for the home of `/~user/`, bytes. Users further down are not found.
+pub const PASSWD_MAX: usize = 8 * 1024;
+
+/// Largest file kept in memory behind its answer, bytes. Larger ones are sent from the file.
+pub const SMALL_FILE_MAX: usize = 16 * 1024;
+
+/// Longest decoded path under which an answer is remembered, bytes. Longer ones are looked up each time.
+pub const KEY_MAX: usize = 512;
+
+/// Room for one answer's head, with the site's own fields, bytes. A longer one is answered 500; the configuration refuses
+/// fields that could come to that.
+pub const ANSWER_HEAD_MAX: usize = 4096;
+
+/// What a site's own response fields and cache rules may come to together, bytes. The configuration refuses more.
+pub const SITE_FIELDS_MAX: usize = 2048;
+
+/// Room for the answers a worker gathers before it sends, bytes. It sends earlier when the next one might not fit.
+pub const OUTPUT_ROOM: usize = 32 * 1024;
+
+/// Room for what a worker reads at once, bytes: a whole head, and a little more so that a longer one is seen to be so.
+pub const INPUT_ROOM: usize = HEAD_MAX + 1024;

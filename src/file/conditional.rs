@@ -1,0 +1,63 @@
+//! Conditional requests (RFC 9110 section 13): which of them apply, in the order of precedence of section 13.2.2.
+
+use crate::vhost::request::Request;
+use crate::wire::date::parse_date;
+use crate::wire::etag::{IfRange, matches_strong, matches_weak, parse_if_range};
+use crate::wire::head::{Method, Name};
+
+/// The validators of a file as it is now.
+pub struct Validators<'a> {
+    /// The strong entity tag, in quotes.
+    pub etag: &'a [u8],
+    /// Seconds of the modification time.
+    pub mtime: i64,
+}
+
+/// What the conditions of a request come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// They hold: answer.
+    Proceed,
+    /// The client has the file already: 304.
+    NotModified,
+    /// The file is not in the state the client demands: 412.
+    Failed,
+}
+
+/// Judges all conditions but If-Range.
+pub fn judge(request: &Request<'_>, file: &Validators<'_>) -> Verdict {
+    let reading = matches!(request.head.method, Method::Get | Method::Head);
+    if let Some(list) = request.field(Name::IfMatch) {
+        if !matches_strong(list, file.etag) {
+            return Verdict::Failed;
+        }
+    } else if let Some(date) = request.field(Name::IfUnmodifiedSince).and_then(parse_date)
+        && file.mtime > date
+    {
+        return Verdict::Failed;
+    }
+    if let Some(list) = request.field(Name::IfNoneMatch) {
+        if matches_weak(list, file.etag) {
+            return if reading { Verdict::NotModified } else { Verdict::Failed };
+        }
+    } else if reading
+        && let Some(date) = request.field(Name::IfModifiedSince).and_then(parse_date)
+        && file.mtime <= date
+    {
+        return Verdict::NotModified;
+    }
+    Verdict::Proceed
+}
+
+/// Whether a Range field of the request counts: only on GET, and only if If-Range names this state of the file.
+pub fn range_applies(request: &Request<'_>, file: &Validators<'_>) -> bool {
+    if request.head.method != Method::Get {
+        return false;
+    }
+    match request.field(Name::IfRange).map(parse_if_range) {
+        None => true,
+        Some(IfRange::Etag(tag)) => tag == file.etag,
+        Some(IfRange::Date(date)) => date == file.mtime,
+        Some(IfRange::Invalid) => false,
+    }
+}

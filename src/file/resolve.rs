@@ -1,0 +1,262 @@
+//! From a path to an open file: root, user directories, index files, precompressed siblings.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::limits::{PASSWD_MAX, PATH_ROOM};
+use crate::sys::Errno;
+use crate::sys::file::{Kind, Meta, meta, open_beneath, open_directory, read_small};
+use crate::sys::passwd::home_of_user;
+use crate::vhost::live::Live;
+use crate::vhost::roots::Roots;
+use crate::wire::accept::{Coding, Encodings};
+
+/// What a path led to.
+pub(super) enum Outcome<'a> {
+    /// A regular file.
+    File(Opened<'a>),
+    /// A directory named without its final slash.
+    Directory,
+    /// Nothing that may be served: the status that says why.
+    Status(u16),
+    /// The server is short of something (descriptors, the root itself): 503, not to be remembered.
+    Unavailable,
+}
+
+/// A file that may be served.
+pub(super) struct Opened<'a> {
+    pub(super) file: OwnedFd,
+    pub(super) meta: Meta,
+    /// The coding of the content; the sibling's when one was chosen.
+    pub(super) coding: Coding,
+    /// Another client might get another coding of the same path.
+    pub(super) varies: bool,
+    /// The media type of the content, coding aside.
+    pub(super) media_type: &'a str,
+}
+
+/// A path under construction, NUL-terminated on demand.
+pub(super) struct PathRoom {
+    bytes: Box<[u8]>,
+    len: usize,
+}
+
+impl PathRoom {
+    pub(super) fn new() -> PathRoom {
+        PathRoom { bytes: vec![0; PATH_ROOM].into_boxed_slice(), len: 0 }
+    }
+
+    fn set(&mut self, path: &[u8]) -> Result<(), Errno> {
+        self.len = 0;
+        self.push(path)
+    }
+
+    fn push(&mut self, more: &[u8]) -> Result<(), Errno> {
+        let end = self.len + more.len();
+        // One byte stays free for the NUL.
+        if end >= self.bytes.len() {
+            return Err(Errno::NAMETOOLONG);
+        }
+        self.bytes.get_mut(self.len..end).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(more);
+        self.len = end;
+        Ok(())
+    }
+
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn as_c_str(&mut self) -> Result<&CStr, Errno> {
+        *self.bytes.get_mut(self.len).ok_or(Errno::NAMETOOLONG)? = 0;
+        let text = self.bytes.get(..=self.len).ok_or(Errno::NAMETOOLONG)?;
+        CStr::from_bytes_with_nul(text).map_err(|_| Errno::NOENT)
+    }
+}
+
+/// The codings a client takes before the plain file, in two numbers of two bits: what tells cache entries apart.
+pub(super) fn variant_of(encodings: &Encodings) -> u8 {
+    let compressed = encodings.preferred().take_while(|&coding| coding != Coding::Identity);
+    compressed.fold(0, |variant, coding| (variant << 2) | if coding == Coding::Br { 1 } else { 2 })
+}
+
+fn codings_of(variant: u8) -> [Option<Coding>; 2] {
+    let coding = |bits: u8| match bits & 3 {
+        1 => Some(Coding::Br),
+        2 => Some(Coding::Gzip),
+        _ => None,
+    };
+    [coding(variant >> 2), coding(variant)]
+}
+
+fn suffix(coding: Coding) -> &'static [u8] {
+    match coding {
+        Coding::Br => b".br",
+        Coding::Gzip => b".gz",
+        Coding::Identity => b"",
+    }
+}
+
+/// The status for a path that could not be opened.
+fn refusal(errno: Errno) -> Outcome<'static> {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Outcome::Status(404),
+        Errno::MFILE | Errno::NFILE | Errno::INTR | Errno::AGAIN => Outcome::Unavailable,
+        _ => Outcome::Status(403),
+    }
+}
+
+/// Resolves `path` of a site, for a client that takes the codings of `variant`.
+pub(super) fn resolve<'a>(
+    live: &'a Live,
+    roots: &mut Roots,
+    room: &mut PathRoom,
+    site: u16,
+    variant: u8,
+    path: &[u8],
+    now: u32,
+) -> Outcome<'a> {
+    let server = &live.config().server;
+    if let (Some(folder), Some(rest)) = (&server.user_dir, path.strip_prefix(b"/~")) {
+        let (user, rest) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
+        return match open_user_dir(room, user, folder.as_bytes()) {
+            Ok(root) => look(live, root.as_fd(), room, site, variant, rest),
+            Err(errno) => refusal(errno),
+        };
+    }
+    let Some((root, rest)) = live.place(site, path) else { return Outcome::Status(404) };
+    match roots.get(live, root, now) {
+        Ok(root) => {
+            let directory_named = path.ends_with(b"/");
+            if rest.is_empty() && !directory_named {
+                return Outcome::Directory;
+            }
+            look(live, root, room, site, variant, rest)
+        }
+        Err(_) => Outcome::Unavailable,
+    }
+}
+
+fn open_user_dir(room: &mut PathRoom, user: &[u8], folder: &[u8]) -> Result<OwnedFd, Errno> {
+    let mut passwd = [0u8; PASSWD_MAX];
+    let len = read_small(c"/etc/passwd", &mut passwd)?;
+    let home = home_of_user(user, passwd.get(..len).unwrap_or_default()).ok_or(Errno::NOENT)?;
+    room.set(home)?;
+    room.push(b"/")?;
+    room.push(folder)?;
+    open_directory(room.as_c_str()?)
+}
+
+/// Opens a path beneath a root and says what it is.
+fn open(root: BorrowedFd<'_>, room: &mut PathRoom, symlinks: bool) -> Result<(OwnedFd, Meta), Errno> {
+    let file = open_beneath(root, room.as_c_str()?, symlinks)?;
+    let meta = meta(file.as_fd())?;
+    Ok((file, meta))
+}
+
+fn look<'a>(
+    live: &'a Live,
+    root: BorrowedFd<'_>,
+    room: &mut PathRoom,
+    site: u16,
+    variant: u8,
+    rest: &[u8],
+) -> Outcome<'a> {
+    let symlinks = live.config().server.symlink;
+    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+    if let Err(errno) = room.set(if rest.is_empty() { b"./" } else { rest }) {
+        return refusal(errno);
+    }
+    let slash = room.text().ends_with(b"/");
+    let (file, meta) = match open(root, room, symlinks) {
+        Ok(found) => found,
+        Err(errno) => return refusal(errno),
+    };
+    match meta.kind {
+        Kind::Regular if slash => Outcome::Status(404),
+        Kind::Regular => serve(live, root, room, site, variant, file, meta),
+        Kind::Directory if !slash => Outcome::Directory,
+        Kind::Directory => {
+            drop(file);
+            look_index(live, root, room, site, variant)
+        }
+        Kind::Other => Outcome::Status(403),
+    }
+}
+
+/// The first index file of the directory in `room`.
+fn look_index<'a>(
+    live: &'a Live,
+    root: BorrowedFd<'_>,
+    room: &mut PathRoom,
+    site: u16,
+    variant: u8,
+) -> Outcome<'a> {
+    let server = &live.config().server;
+    let directory = room.len;
+    for name in &server.index_files {
+        room.len = directory;
+        if room.push(name.as_bytes()).is_err() {
+            continue;
+        }
+        match open(root, room, server.symlink) {
+            Ok((file, meta)) if meta.kind == Kind::Regular => {
+                return serve(live, root, room, site, variant, file, meta);
+            }
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => {}
+            Err(errno) => return refusal(errno),
+        }
+    }
+    Outcome::Status(403)
+}
+
+/// Chooses the coding of the regular file in `room`.
+fn serve<'a>(
+    live: &'a Live,
+    root: BorrowedFd<'_>,
+    room: &mut PathRoom,
+    site: u16,
+    variant: u8,
+    file: OwnedFd,
+    meta: Meta,
+) -> Outcome<'a> {
+    let server = &live.config().server;
+    if is_script(live, site, room.text()) {
+        // A program's text is never sent; without a handler to run it, it is not there for anyone.
+        return Outcome::Status(403);
+    }
+    let media_type = live.config().mime.lookup(room.text()).unwrap_or(&server.default_mime_type);
+    let mut opened = Opened { file, meta, coding: Coding::Identity, varies: false, media_type };
+    let plain = room.len;
+    let mut chosen = None;
+    let wanted = codings_of(variant);
+    for coding in wanted.into_iter().flatten().chain([Coding::Br, Coding::Gzip]) {
+        room.len = plain;
+        if room.push(suffix(coding)).is_err() {
+            continue;
+        }
+        let Ok((sibling, sibling_meta)) = open(root, room, server.symlink) else { continue };
+        // One older than the file it stands for was forgotten when the file was edited.
+        if sibling_meta.kind != Kind::Regular
+            || (sibling_meta.mtime, sibling_meta.mtime_ns) < (meta.mtime, meta.mtime_ns)
+        {
+            continue;
+        }
+        opened.varies = true;
+        if chosen.is_none() && wanted.contains(&Some(coding)) {
+            chosen = Some((sibling, sibling_meta, coding));
+        }
+        break;
+    }
+    if let Some((file, meta, coding)) = chosen {
+        (opened.file, opened.meta, opened.coding) = (file, meta, coding);
+    }
+    Outcome::File(opened)
+}
+
+fn is_script(live: &Live, site: u16, path: &[u8]) -> bool {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return false };
+    let extension = name.get(dot + 1..).unwrap_or_default();
+    let scripts = live.site(site).map_or(&[][..], |site| &site.script_extensions);
+    scripts.iter().any(|script| script.as_bytes().eq_ignore_ascii_case(extension))
+}

@@ -1,0 +1,171 @@
+//! What a worker is about to send: heads and small bodies of one or several answers, gathered for one write.
+
+use std::io;
+
+use crate::http::clock::Clock;
+use crate::http::status::reason;
+use crate::sys::memory::Region;
+
+/// The bytes of a `Server` field line, with or without the version.
+pub fn server_field(hide_version: bool) -> &'static [u8] {
+    if hide_version { b"Server: Monkey\r\n" } else { concat!("Server: Monkey/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes() }
+}
+
+/// A bounded text under construction. A push that does not fit leaves it unchanged and is remembered, so that a whole
+/// head is built first and judged once.
+pub trait Sink {
+    /// Appends bytes.
+    fn push(&mut self, bytes: &[u8]);
+
+    /// Appends a number in decimal.
+    fn push_decimal(&mut self, mut number: u64) {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 || at == 0 {
+                break;
+            }
+        }
+        self.push(&digits[at..]);
+    }
+
+    /// Appends a number as sixteen hexadecimal digits.
+    fn push_hex(&mut self, number: u64) {
+        let mut digits = [0u8; 16];
+        for (place, digit) in digits.iter_mut().enumerate() {
+            let nibble = (number >> (60 - 4 * place)) & 15;
+            *digit = b"0123456789abcdef"[nibble as usize];
+        }
+        self.push(&digits);
+    }
+
+    /// Appends a status line (RFC 9112 section 4).
+    fn push_status(&mut self, status: u16) {
+        if status == 200 {
+            return self.push(b"HTTP/1.1 200 OK\r\n");
+        }
+        self.push(b"HTTP/1.1 ");
+        self.push_decimal(u64::from(status));
+        self.push(b" ");
+        self.push(reason(status).as_bytes());
+        self.push(b"\r\n");
+    }
+
+    /// Appends a field line.
+    fn push_field(&mut self, name: &str, value: &[u8]) {
+        self.push(name.as_bytes());
+        self.push(b": ");
+        self.push(value);
+        self.push(b"\r\n");
+    }
+
+    /// Appends a `Content-Length` field line.
+    fn push_length(&mut self, length: u64) {
+        self.push(b"Content-Length: ");
+        self.push_decimal(length);
+        self.push(b"\r\n");
+    }
+
+    /// Appends a `Date` field line, when the time is known.
+    fn push_date(&mut self, clock: &Clock) {
+        if let Some(date) = clock.date() {
+            self.push_field("Date", date);
+        }
+    }
+}
+
+/// A worker's output: taken once, used for every answer.
+pub struct Output {
+    buffer: Region,
+    len: usize,
+    overflow: bool,
+}
+
+impl Output {
+    /// Room for `capacity` bytes.
+    pub fn new(capacity: usize) -> io::Result<Output> {
+        Ok(Output { buffer: Region::new(capacity)?, len: 0, overflow: false })
+    }
+
+    /// What is gathered so far.
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+
+    /// How many bytes are gathered.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is gathered.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many more bytes fit.
+    pub fn room(&self) -> usize {
+        self.buffer.len() - self.len
+    }
+
+    /// Cuts back to `len` bytes and forgets an overflow after it.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        self.overflow = false;
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    /// Whether a push since the last truncation did not fit.
+    pub fn overflowed(&self) -> bool {
+        self.overflow
+    }
+}
+
+impl Sink for Output {
+    fn push(&mut self, bytes: &[u8]) {
+        match self.buffer.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) if !self.overflow => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            _ => self.overflow = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_lines_are_written_as_text() {
+        let mut output = Output::new(4096).unwrap();
+        output.push_status(404);
+        output.push_length(u64::MAX);
+        output.push_hex(0x1f);
+        assert_eq!(
+            output.bytes(),
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 18446744073709551615\r\n000000000000001f"
+        );
+    }
+
+    #[test]
+    fn an_overflow_is_remembered_and_leaves_no_half_line() {
+        let mut output = Output::new(8).unwrap();
+        output.push(b"12345");
+        output.push(b"6789");
+        output.push(b"6");
+        assert!(output.overflowed());
+        assert_eq!(output.bytes(), b"12345");
+        output.clear();
+        output.push(b"12345678");
+        assert!(!output.overflowed());
+        assert_eq!(output.room(), 0);
+    }
+}
