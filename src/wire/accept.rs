@@ -29,11 +29,7 @@ pub struct Encodings {
 impl Encodings {
     /// What a request without `Accept-Encoding` is answered with: the file itself. (Any coding would be allowed by RFC 9110
     /// section 12.5.3, but such clients rarely know one.)
-    pub const NONE: Encodings = Encodings {
-        br: 0,
-        gzip: 0,
-        identity: 1,
-    };
+    pub const NONE: Encodings = Encodings { br: 0, gzip: 0, identity: 1 };
 
     /// The weight of `coding`.
     pub const fn weight(&self, coding: Coding) -> u16 {
@@ -58,9 +54,7 @@ impl Encodings {
         if weights.weight(order[1]) > weights.weight(order[0]) {
             order.swap(0, 1);
         }
-        order
-            .into_iter()
-            .filter(move |&coding| weights.weight(coding) > 0)
+        order.into_iter().filter(move |&coding| weights.weight(coding) > 0)
     }
 }
 
@@ -97,9 +91,7 @@ pub fn parse_accept_encoding(value: &[u8]) -> Encodings {
 pub fn accepts_html(accept: &[u8]) -> bool {
     members(accept)
         .filter_map(parse_weighted)
-        .any(|(name, weight)| {
-            weight > 0 && (is_word(name, b"text/html") || is_word(name, b"application/xhtml+xml"))
-        })
+        .any(|(name, weight)| weight > 0 && (is_word(name, b"text/html") || is_word(name, b"application/xhtml+xml")))
 }
 
 /// RFC 9110 section 12.4.2: a list member with an optional weight, in thousandths; 1000 without one. `None` when the weight
@@ -140,9 +132,7 @@ mod tests {
     use super::*;
 
     fn order(value: &str) -> Vec<Coding> {
-        parse_accept_encoding(value.as_bytes())
-            .preferred()
-            .collect()
+        parse_accept_encoding(value.as_bytes()).preferred().collect()
     }
 
     #[test]
@@ -151,10 +141,7 @@ mod tests {
         assert_eq!(order("gzip"), [Gzip, Identity]);
         assert_eq!(order("GZIP;q=1.0, br;q=0.9"), [Gzip, Br, Identity]);
         assert_eq!(order("x-gzip ; q=0.1"), [Gzip, Identity]);
-        assert_eq!(
-            order("br;q=0.5, gzip;q=0.8, identity"),
-            [Identity, Gzip, Br]
-        );
+        assert_eq!(order("br;q=0.5, gzip;q=0.8, identity"), [Identity, Gzip, Br]);
         assert_eq!(order("identity;q=0.5, br;q=0.5"), [Br, Identity]);
         assert_eq!(order(""), [Identity]);
         assert_eq!(order("deflate"), [Identity]);
@@ -174,9 +161,7 @@ mod tests {
 
     #[test]
     fn malformed_weights_take_the_member_out() {
-        for weight in [
-            "", "x", "-1", "1.001", "2", "0.1234", "0,5", ".5", "01", "\"1\"",
-        ] {
+        for weight in ["", "x", "-1", "1.001", "2", "0.1234", "0,5", ".5", "01", "\"1\""] {
             assert_eq!(order(&format!("gzip;q={weight}")), [Identity], "{weight}");
         }
         assert_eq!(parse_accept_encoding(b"gzip;q=0.").gzip, 0);
@@ -189,20 +174,10 @@ mod tests {
 
     #[test]
     fn html_must_be_named() {
-        assert!(accepts_html(
-            b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-        ));
+        assert!(accepts_html(b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
         assert!(accepts_html(b"application/json, Text/HTML;level=1;q=0.1"));
         assert!(accepts_html(b"application/xhtml+xml"));
-        for accept in [
-            "",
-            "*/*",
-            "text/*",
-            "application/json",
-            "text/html;q=0",
-            "image/avif,*/*;q=0.8",
-            "text/htmlx",
-        ] {
+        for accept in ["", "*/*", "text/*", "application/json", "text/html;q=0", "image/avif,*/*;q=0.8", "text/htmlx"] {
             assert!(!accepts_html(accept.as_bytes()), "{accept}");
         }
     }

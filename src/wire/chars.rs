@@ -110,15 +110,16 @@ const fn equal(word: usize, byte: u8) -> usize {
 /// of `buf` when there is none.
 #[inline]
 fn scan(buf: &[u8], in_word: impl Fn(usize) -> usize, in_tail: impl Fn(u8) -> bool) -> usize {
-    let (words, tail) = buf.as_chunks::<LANES>();
-    for (n, word) in words.iter().enumerate() {
+    let mut rest = buf;
+    while let Some((word, after)) = rest.split_first_chunk::<LANES>() {
         let hits = in_word(usize::from_le_bytes(*word));
         if hits != 0 {
-            return n * LANES + hits.trailing_zeros() as usize / 8;
+            return buf.len() - rest.len() + hits.trailing_zeros() as usize / 8;
         }
+        rest = after;
     }
-    let tail_hit = tail.iter().position(|&byte| in_tail(byte));
-    words.len() * LANES + tail_hit.unwrap_or(tail.len())
+    let tail_hit = rest.iter().position(|&byte| in_tail(byte));
+    buf.len() - rest.len() + tail_hit.unwrap_or(rest.len())
 }
 
 /// Offset of the first `byte` in `buf`, if any.
@@ -131,29 +132,33 @@ pub fn find(buf: &[u8], byte: u8) -> Option<usize> {
 /// How many bytes at the start of `buf` are visible ASCII ([`is_visible`]).
 #[inline]
 pub fn visible_len(buf: &[u8]) -> usize {
-    scan(
-        buf,
-        |word| below(word, 0x21) | equal(word, 0x7F) | word & splat(0x80),
-        |byte| !is_visible(byte),
-    )
+    scan(buf, |word| below(word, 0x21) | equal(word, 0x7F) | word & splat(0x80), |byte| !is_visible(byte))
 }
 
 /// How many bytes at the start of `buf` may stand in a field value ([`is_field_vchar`]).
 #[inline]
 pub fn field_text_len(buf: &[u8]) -> usize {
-    let mut len = 0;
-    loop {
-        let rest = buf.get(len..).unwrap_or(&[]);
-        len += scan(
-            rest,
-            |word| below(word, b' ') | equal(word, 0x7F),
-            |byte| byte < b' ' || byte == 0x7F,
-        );
-        match buf.get(len) {
-            Some(b'\t') => len += 1,
-            _ => return len,
-        }
+    let len = printable_len(buf);
+    match buf.get(len) {
+        Some(b'\t') => len + field_text_len_with_tabs(buf.get(len..).unwrap_or(&[])),
+        _ => len,
     }
+}
+
+/// Tabs are rare, so they are left out of the search by words.
+#[cold]
+fn field_text_len_with_tabs(buf: &[u8]) -> usize {
+    let mut rest = buf;
+    while let [b'\t', after @ ..] = rest {
+        rest = after.get(printable_len(after)..).unwrap_or(&[]);
+    }
+    buf.len() - rest.len()
+}
+
+/// How many bytes at the start of `buf` are no control bytes.
+#[inline]
+fn printable_len(buf: &[u8]) -> usize {
+    scan(buf, |word| below(word, b' ') | equal(word, 0x7F), |byte| byte < b' ' || byte == 0x7F)
 }
 
 /// Whether `bytes` equals `lower`, which is in lower case, letters compared without case.
@@ -171,17 +176,11 @@ mod tests {
     fn tables_hold_what_the_grammar_lists() {
         let listed = |more: &[u8], byte: u8| byte.is_ascii_alphanumeric() || more.contains(&byte);
         for byte in 0..=255 {
-            assert_eq!(
-                is_tchar(byte),
-                byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte)
-            );
+            assert_eq!(is_tchar(byte), byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte));
             assert_eq!(is_reg_name(byte), listed(b"-._~!$&'()*+,;=", byte));
             assert_eq!(is_path(byte), is_reg_name(byte) || b"/:@".contains(&byte));
             assert_eq!(is_visible(byte), byte.is_ascii_graphic());
-            assert_eq!(
-                is_field_vchar(byte),
-                byte == b'\t' || !byte.is_ascii_control()
-            );
+            assert_eq!(is_field_vchar(byte), byte == b'\t' || !byte.is_ascii_control());
         }
     }
 

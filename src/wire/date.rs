@@ -8,13 +8,9 @@ pub const DATE_LEN: usize = 29;
 /// The last second of the year 9999, the last one a date can say.
 const LAST: i64 = 253_402_300_799;
 
-const DAYS: [[u8; 3]; 7] = [
-    *b"Sun", *b"Mon", *b"Tue", *b"Wed", *b"Thu", *b"Fri", *b"Sat",
-];
-const MONTHS: [[u8; 3]; 12] = [
-    *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
-    *b"Nov", *b"Dec",
-];
+const DAYS: [[u8; 3]; 7] = [*b"Sun", *b"Mon", *b"Tue", *b"Wed", *b"Thu", *b"Fri", *b"Sat"];
+const MONTHS: [[u8; 3]; 12] =
+    [*b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov", *b"Dec"];
 
 /// RFC 9110 section 5.6.7: HTTP-date in any of its three forms, as seconds since 1970.
 ///
@@ -60,11 +56,7 @@ fn civil(days: u64) -> (u64, usize, u64) {
     // Months from March on: five of them are 153 days.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 2, 0)
-    } else {
-        (month - 10, 1)
-    };
+    let (month, carry) = if month < 10 { (month + 2, 0) } else { (month - 10, 1) };
     (era * 400 + year + carry, month as usize, day)
 }
 
@@ -107,11 +99,7 @@ mod tests {
 
     #[test]
     fn all_three_forms() {
-        for text in [
-            "Sun, 06 Nov 1994 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-            "Sun Nov  6 08:49:37 1994",
-        ] {
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
             assert_eq!(parse_date(text.as_bytes()), Some(784_111_777), "{text}");
         }
     }

@@ -154,21 +154,14 @@ impl Head {
             expect_other: false,
             count: 0,
             known: [0; NAMES],
-            fields: [Field {
-                name: Span { start: 0, len: 0 },
-                value: Span { start: 0, len: 0 },
-            }; FIELDS_MAX],
+            fields: [Field { name: Span { start: 0, len: 0 }, value: Span { start: 0, len: 0 } }; FIELDS_MAX],
         }
     }
 
     /// The value of the first field called `name`.
     #[inline]
     pub fn get(&self, name: Name) -> Option<Span> {
-        let index = self
-            .known
-            .get(usize::from(name as u8))
-            .copied()
-            .unwrap_or(0);
+        let index = self.known.get(usize::from(name as u8)).copied().unwrap_or(0);
         let field = self.fields.get(usize::from(index).checked_sub(1)?)?;
         Some(field.value)
     }

@@ -3,9 +3,6 @@
 use core::fmt;
 use core::net::Ipv6Addr;
 
-use nom::bytes::complete::take_while;
-use nom::{IResult, Parser};
-
 use super::chars::{find, is_reg_name};
 use super::span::Span;
 
@@ -22,10 +19,7 @@ impl Authority {
     /// The same authority with spans `offset` bytes further.
     #[inline]
     pub(crate) const fn shifted(self, offset: usize) -> Authority {
-        Authority {
-            host: self.host.shifted(offset),
-            port: self.port,
-        }
+        Authority { host: self.host.shifted(offset), port: self.port }
     }
 }
 
@@ -53,8 +47,6 @@ impl fmt::Display for HostError {
     }
 }
 
-type Parsed<'a, T> = IResult<&'a [u8], T, nom::error::Error<&'a [u8]>>;
-
 /// RFC 3986 section 3.2, RFC 9110 section 7.2: uri-host \[ ":" port \]. Spans count from the start of `value`. User
 /// information (`user@`) is refused (RFC 9110 section 4.2.4).
 ///
@@ -62,51 +54,48 @@ type Parsed<'a, T> = IResult<&'a [u8], T, nom::error::Error<&'a [u8]>>;
 /// A [`HostError`] when `value` is anything else.
 #[inline]
 pub fn parse_host(value: &[u8]) -> Result<Authority, HostError> {
-    let rest = match value {
-        [] => return Err(HostError::Empty),
-        [b'[', inside @ ..] => parse_ip_literal(inside)?,
+    let end = match value {
+        [b'[', inside @ ..] => parse_ip_literal(inside)? + 1,
         _ => parse_reg_name(value)?,
     };
-    let host = Span::between(0, value.len() - rest.len());
-    if host.is_empty() {
+    if end == 0 {
         return Err(HostError::Empty);
     }
-    Ok(Authority {
-        host,
-        port: parse_port(rest)?,
-    })
+    let port = parse_port(value.get(end..).unwrap_or(&[]))?;
+    Ok(Authority { host: Span::between(0, end), port })
 }
 
-/// RFC 3986 section 3.2.2: reg-name (an IPv4address is one too). Gives what follows it.
+/// RFC 3986 section 3.2.2: the length of a reg-name (an IPv4address is one too) that the end or a colon follows.
 #[inline]
-fn parse_reg_name(i: &[u8]) -> Result<&[u8], HostError> {
-    let mut plain = take_while(is_reg_name);
-    let mut rest = i;
-    loop {
-        let parsed: Parsed<'_, &[u8]> = plain.parse(rest);
-        rest = parsed.map_err(|_| HostError::Name)?.0;
-        match rest {
-            [b'%', high, low, after @ ..]
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                rest = after
-            }
-            [] | [b':', ..] => return Ok(rest),
-            _ => return Err(HostError::Name),
+fn parse_reg_name(i: &[u8]) -> Result<usize, HostError> {
+    let mut at = 0;
+    while let Some(&byte) = i.get(at) {
+        if is_reg_name(byte) {
+            at += 1;
+        } else if byte == b':' {
+            break;
+        } else if starts_with_escape(i, at) {
+            at += 3;
+        } else {
+            return Err(HostError::Name);
         }
     }
+    Ok(at)
 }
 
-/// RFC 3986 section 3.2.2: IP-literal after its opening bracket. Gives what follows the closing one.
+/// RFC 3986 section 2.1: whether pct-encoded stands at offset `at`.
 #[cold]
-fn parse_ip_literal(inside: &[u8]) -> Result<&[u8], HostError> {
+fn starts_with_escape(i: &[u8], at: usize) -> bool {
+    matches!(i.get(at..at + 3), Some([b'%', high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+/// RFC 3986 section 3.2.2: the length of an IP-literal after its opening bracket.
+#[cold]
+fn parse_ip_literal(inside: &[u8]) -> Result<usize, HostError> {
     let end = find(inside, b']').ok_or(HostError::Address)?;
-    let (address, rest) = inside.split_at_checked(end).ok_or(HostError::Address)?;
-    let address = core::str::from_utf8(address).map_err(|_| HostError::Address)?;
-    address
-        .parse::<Ipv6Addr>()
-        .map_err(|_| HostError::Address)?;
-    rest.get(1..).ok_or(HostError::Address)
+    let address = inside.get(..end).and_then(|address| core::str::from_utf8(address).ok());
+    let address = address.and_then(|address| address.parse::<Ipv6Addr>().ok());
+    address.map(|_| end + 1).ok_or(HostError::Address)
 }
 
 /// RFC 3986 section 3.2.3: \[ ":" *DIGIT \], all that is left.
@@ -118,11 +107,12 @@ fn parse_port(i: &[u8]) -> Result<Option<u16>, HostError> {
         _ => return Err(HostError::Port),
     };
     let mut port: u32 = 0;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
             return Err(HostError::Port);
         }
-        port = port * 10 + u32::from(digit - b'0');
+        port = port * 10 + u32::from(digit);
     }
     u16::try_from(port).map(Some).map_err(|_| HostError::Port)
 }
@@ -133,10 +123,7 @@ mod tests {
 
     fn host(value: &str) -> Result<(&str, Option<u16>), HostError> {
         let authority = parse_host(value.as_bytes())?;
-        Ok((
-            std::str::from_utf8(authority.host.of(value.as_bytes())).unwrap(),
-            authority.port,
-        ))
+        Ok((std::str::from_utf8(authority.host.of(value.as_bytes())).unwrap(), authority.port))
     }
 
     #[test]
@@ -151,10 +138,7 @@ mod tests {
         assert_eq!(host("a:00080"), Ok(("a", Some(80))));
         assert_eq!(host("a:"), Ok(("a", None)));
         assert_eq!(host("[::1]"), Ok(("[::1]", None)));
-        assert_eq!(
-            host("[2001:db8::1]:8080"),
-            Ok(("[2001:db8::1]", Some(8080)))
-        );
+        assert_eq!(host("[2001:db8::1]:8080"), Ok(("[2001:db8::1]", Some(8080))));
         assert_eq!(host("[::ffff:1.2.3.4]:"), Ok(("[::ffff:1.2.3.4]", None)));
     }
 

@@ -67,9 +67,7 @@ mod tests {
     use super::*;
 
     fn split(value: &str) -> Vec<&str> {
-        members(value.as_bytes())
-            .map(|member| std::str::from_utf8(member).unwrap())
-            .collect()
+        members(value.as_bytes()).map(|member| std::str::from_utf8(member).unwrap()).collect()
     }
 
     #[test]
@@ -91,10 +89,7 @@ mod tests {
     #[test]
     fn parts_of_a_member() {
         let of = |member: &'static str| parts(member.as_bytes()).collect::<Vec<_>>();
-        assert_eq!(
-            of("text/html ; level=1;q=0.5"),
-            [b"text/html".as_slice(), b"level=1", b"q=0.5"]
-        );
+        assert_eq!(of("text/html ; level=1;q=0.5"), [b"text/html".as_slice(), b"level=1", b"q=0.5"]);
         assert_eq!(of(r#"a;x="1;2""#), [b"a".as_slice(), br#"x="1;2""#]);
         assert_eq!(of(";"), Vec::<&[u8]>::new());
     }

@@ -102,23 +102,14 @@ fn parse_range_spec(i: &[u8]) -> Parsed<'_, (Option<u64>, Option<u64>)> {
 /// RFC 9110 section 14.1.2: *DIGIT; `None` when there is no digit, the largest number when there are too many.
 fn parse_position(i: &[u8]) -> Parsed<'_, Option<u64>> {
     let (rest, digits) = take_while(|byte: u8| byte.is_ascii_digit()).parse(i)?;
-    let number = |sum: u64, digit: &u8| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-    };
-    Ok((
-        rest,
-        (!digits.is_empty()).then(|| digits.iter().fold(0, number)),
-    ))
+    let number = |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    Ok((rest, (!digits.is_empty()).then(|| digits.iter().fold(0, number))))
 }
 
 /// The part of a range that lies inside the file.
 fn cut(first: u64, last: u64, size: u64) -> Option<ByteRange> {
     let end = size.checked_sub(1)?;
-    (first <= end).then_some(ByteRange {
-        first,
-        last: last.min(end),
-    })
+    (first <= end).then_some(ByteRange { first, last: last.min(end) })
 }
 
 /// Adds `range`, joined with all that it touches, at the place of the first of those.
@@ -131,10 +122,7 @@ fn add(ranges: &mut Vec<ByteRange, RANGES_MAX>, range: ByteRange) {
             at += 1;
             continue;
         }
-        joined = ByteRange {
-            first: joined.first.min(other.first),
-            last: joined.last.max(other.last),
-        };
+        joined = ByteRange { first: joined.first.min(other.first), last: joined.last.max(other.last) };
         ranges.remove(at);
         place = place.min(at);
         // What it touches now may stand before.
@@ -146,8 +134,7 @@ fn add(ranges: &mut Vec<ByteRange, RANGES_MAX>, range: ByteRange) {
 
 /// Whether two ranges overlap or leave less than [`GAP_MIN`] bytes between them.
 fn close(a: ByteRange, b: ByteRange) -> bool {
-    let gap =
-        |left: ByteRange, right: ByteRange| right.first.saturating_sub(left.last.saturating_add(1));
+    let gap = |left: ByteRange, right: ByteRange| right.first.saturating_sub(left.last.saturating_add(1));
     gap(a, b) < GAP_MIN && gap(b, a) < GAP_MIN
 }
 
@@ -164,12 +151,7 @@ mod tests {
     }
 
     fn many(ranges: &[(u64, u64)]) -> Ranges {
-        Ranges::Many(
-            ranges
-                .iter()
-                .map(|&(first, last)| ByteRange { first, last })
-                .collect(),
-        )
+        Ranges::Many(ranges.iter().map(|&(first, last)| ByteRange { first, last }).collect())
     }
 
     #[test]
@@ -183,25 +165,13 @@ mod tests {
         assert_eq!(ask("bytes= 0-1 ", 1000), one(0, 1));
         assert_eq!(ask("bytes=,0-1,", 1000), one(0, 1));
         assert_eq!(ByteRange { first: 0, last: 0 }.len(), 1);
-        assert_eq!(
-            ByteRange {
-                first: 0,
-                last: u64::MAX
-            }
-            .len(),
-            u64::MAX
-        );
+        assert_eq!(ByteRange { first: 0, last: u64::MAX }.len(), u64::MAX);
     }
 
     #[test]
     fn unsatisfiable() {
-        for value in [
-            "bytes=1000-",
-            "bytes=1000-1001",
-            "bytes=-0",
-            "bytes=1000-,2000-",
-            "bytes=99999999999999999999-",
-        ] {
+        for value in ["bytes=1000-", "bytes=1000-1001", "bytes=-0", "bytes=1000-,2000-", "bytes=99999999999999999999-"]
+        {
             assert_eq!(ask(value, 1000), Ranges::Unsatisfiable, "{value}");
         }
         assert_eq!(ask("bytes=1000-,0-1", 1000), one(0, 1));
@@ -260,18 +230,13 @@ mod tests {
         // The third joins the first two.
         assert_eq!(ask("bytes=600-700,0-9,300-310,5-650", 1000), one(0, 700));
         // Joined at the place of the earlier one.
-        assert_eq!(
-            ask("bytes=500-509,0-9,300-309,8-20", 1000),
-            many(&[(500, 509), (0, 20), (300, 309)])
-        );
+        assert_eq!(ask("bytes=500-509,0-9,300-309,8-20", 1000), many(&[(500, 509), (0, 20), (300, 309)]));
     }
 
     #[test]
     fn as_many_as_the_limit_and_no_more() {
         let list = |n: u64| {
-            let specs: Vec<String, 32> = (0..n)
-                .map(|i| format!("{}-{}", i * 1000, i * 1000))
-                .collect();
+            let specs: Vec<String, 32> = (0..n).map(|i| format!("{}-{}", i * 1000, i * 1000)).collect();
             format!("bytes={}", specs.join(","))
         };
         match ask(&list(RANGES_MAX as u64), 1 << 40) {
@@ -287,20 +252,11 @@ mod tests {
     fn near_the_largest_number() {
         let max = u64::MAX;
         assert_eq!(ask("bytes=0-99999999999999999999999", max), one(0, max - 1));
-        assert_eq!(
-            ask("bytes=18446744073709551614-", max),
-            one(max - 1, max - 1)
-        );
-        assert_eq!(
-            ask("bytes=18446744073709551615-", max),
-            Ranges::Unsatisfiable
-        );
+        assert_eq!(ask("bytes=18446744073709551614-", max), one(max - 1, max - 1));
+        assert_eq!(ask("bytes=18446744073709551615-", max), Ranges::Unsatisfiable);
         assert_eq!(ask("bytes=-18446744073709551615", max), one(0, max - 1));
         assert_eq!(
-            ask(
-                "bytes=18446744073709551600-18446744073709551610,18446744073709551612-",
-                max
-            ),
+            ask("bytes=18446744073709551600-18446744073709551610,18446744073709551612-", max),
             one(max - 15, max - 1)
         );
     }

@@ -103,12 +103,7 @@ pub fn parse_target(buf: &[u8], target: Span, out: &mut [u8]) -> Result<Target, 
     let text = target.of(buf);
     match text {
         [b'/', ..] => parse_origin_form(text, usize::from(target.start), out),
-        b"*" => Ok(Target {
-            form: Form::Asterisk,
-            authority: None,
-            path: Path::AsIs(Span::default()),
-            query: None,
-        }),
+        b"*" => Ok(Target { form: Form::Asterisk, authority: None, path: Path::AsIs(Span::default()), query: None }),
         _ => parse_absolute_form(text, usize::from(target.start), out),
     }
 }
@@ -134,18 +129,9 @@ fn parse_origin_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Target
     } else {
         let sent = text.get(..path_len).unwrap_or(&[]);
         let len = normalize(sent, out)?;
-        if out.get(..len) == Some(sent) {
-            as_is
-        } else {
-            Path::Decoded(len)
-        }
+        if out.get(..len) == Some(sent) { as_is } else { Path::Decoded(len) }
     };
-    Ok(Target {
-        form: Form::Origin,
-        authority: None,
-        path,
-        query,
-    })
+    Ok(Target { form: Form::Origin, authority: None, path, query })
 }
 
 /// What a byte of a path asks for.
@@ -153,8 +139,8 @@ fn parse_origin_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Target
 enum Class {
     /// Nothing.
     Plain,
-    /// A look at the byte before it: after a slash, another or a dot may need normalising.
-    Separator,
+    /// Normalising, perhaps, when another or a dot follows.
+    Slash,
     /// Decoding.
     Escape,
     /// The end of the path.
@@ -168,7 +154,7 @@ static CLASSES: [Class; 256] = {
     let mut byte = 0x21;
     while byte < 0x7F {
         table[byte] = match byte as u8 {
-            b'/' | b'.' => Class::Separator,
+            b'/' => Class::Slash,
             b'%' => Class::Escape,
             b'?' => Class::Query,
             b'#' => Class::Bad,
@@ -183,19 +169,21 @@ static CLASSES: [Class; 256] = {
 /// it needs neither decoding nor normalising.
 #[inline]
 fn parse_path(text: &[u8]) -> Result<(usize, bool), TargetError> {
-    let mut before = 0;
     let mut clean = true;
-    for (at, &byte) in text.iter().enumerate() {
-        match CLASSES[usize::from(byte)] {
-            Class::Plain => {}
-            Class::Separator => clean &= before != b'/',
-            Class::Escape => clean = false,
-            Class::Query => return Ok((at, clean)),
-            Class::Bad => return Err(TargetError::Malformed),
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let class = CLASSES[usize::from(byte)];
+        if class != Class::Plain {
+            match class {
+                Class::Query => break,
+                Class::Bad => return Err(TargetError::Malformed),
+                Class::Slash => clean &= !matches!(text.get(at + 1), Some(b'/' | b'.')),
+                _ => clean = false,
+            }
         }
-        before = byte;
+        at += 1;
     }
-    Ok((text.len(), clean))
+    Ok((at, clean))
 }
 
 /// RFC 9112 sections 3.2.2 and 3.2.3: absolute-form with the scheme `http` or `https`, or else authority-form.
@@ -205,14 +193,9 @@ fn parse_absolute_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Targ
         return parse_authority_form(text, start);
     };
     let rest = text.get(scheme..).unwrap_or(&[]);
-    let len = rest
-        .iter()
-        .position(|byte| b"/?#".contains(byte))
-        .unwrap_or(rest.len());
+    let len = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-    let authority = parse_host(authority)
-        .map_err(|_| TargetError::Malformed)?
-        .shifted(start + scheme);
+    let authority = parse_host(authority).map_err(|_| TargetError::Malformed)?.shifted(start + scheme);
     let path_start = start + scheme + len;
     let mut target = match rest {
         [b'/', ..] => parse_origin_form(rest, path_start, out)?,
@@ -220,12 +203,7 @@ fn parse_absolute_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Targ
         [] | [b'?', ..] => {
             let query = parse_origin_form(rest, path_start, out)?.query;
             *out.first_mut().ok_or(TargetError::TooLong)? = b'/';
-            Target {
-                form: Form::Origin,
-                authority: None,
-                path: Path::Decoded(1),
-                query,
-            }
+            Target { form: Form::Origin, authority: None, path: Path::Decoded(1), query }
         }
         _ => return Err(TargetError::Malformed),
     };
@@ -238,8 +216,7 @@ fn parse_absolute_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Targ
 fn parse_scheme(text: &[u8]) -> Option<usize> {
     let len = find(text, b':')? + 3;
     let scheme = text.get(..len)?;
-    (scheme.eq_ignore_ascii_case(b"http://") || scheme.eq_ignore_ascii_case(b"https://"))
-        .then_some(len)
+    (scheme.eq_ignore_ascii_case(b"http://") || scheme.eq_ignore_ascii_case(b"https://")).then_some(len)
 }
 
 /// RFC 9112 section 3.2.3: authority-form = uri-host ":" port.
@@ -258,11 +235,7 @@ fn parse_authority_form(text: &[u8], start: usize) -> Result<Target, TargetError
 /// Decodes `path`, which starts with a slash, to `out` and removes empty and dot segments on the way. Gives the length.
 #[cold]
 fn normalize(path: &[u8], out: &mut [u8]) -> Result<usize, TargetError> {
-    let mut segments = Segments {
-        out,
-        len: 0,
-        segment: 0,
-    };
+    let mut segments = Segments { out, len: 0, segment: 0 };
     segments.push(b'/')?;
     segments.segment = 1;
     let mut rest = path.get(1..).unwrap_or(&[]);
@@ -291,11 +264,7 @@ fn normalize(path: &[u8], out: &mut [u8]) -> Result<usize, TargetError> {
 
 /// RFC 3986 section 2.1: pct-encoded after its `%`.
 fn parse_pct_encoded(i: &[u8]) -> Result<(u8, &[u8]), TargetError> {
-    let digit = |byte: &u8| {
-        char::from(*byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let [high, low, rest @ ..] = i else {
         return Err(TargetError::BadEscape);
     };
@@ -328,10 +297,7 @@ impl Segments<'_> {
             Some(b"..") => {
                 // The byte before the segment is the slash that ends its parent.
                 let parent = self.out.get(..self.segment - 1).unwrap_or(&[]);
-                let slash = parent
-                    .iter()
-                    .rposition(|&byte| byte == b'/')
-                    .ok_or(TargetError::ClimbsAboveRoot)?;
+                let slash = parent.iter().rposition(|&byte| byte == b'/').ok_or(TargetError::ClimbsAboveRoot)?;
                 self.segment = slash + 1;
                 self.len = self.segment;
             }
@@ -351,21 +317,14 @@ pub fn write_encoded(path: &[u8], out: &mut dyn FnMut(&[u8])) {
     const HEX: [u8; 16] = *b"0123456789ABCDEF";
     let mut rest = path;
     while !rest.is_empty() {
-        let plain = rest
-            .iter()
-            .position(|&byte| !is_path(byte))
-            .unwrap_or(rest.len());
+        let plain = rest.iter().position(|&byte| !is_path(byte)).unwrap_or(rest.len());
         let (before, after) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
         if !before.is_empty() {
             out(before);
         }
         rest = after;
         if let [byte, after @ ..] = rest {
-            out(&[
-                b'%',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]);
+            out(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
             rest = after;
         }
     }

@@ -23,16 +23,22 @@ pub fn skip_empty_lines(buf: &[u8]) -> usize {
 /// no head.
 #[inline]
 pub fn find_end(buf: &[u8], from: usize) -> Option<usize> {
-    // An end beyond `from` is "\n\r\n" whose first byte may stand two bytes before it.
-    let mut at = from.saturating_sub(2).max(skip_empty_lines(buf));
-    loop {
-        let rest = buf.get(at..)?;
-        let line = find(rest, b'\n')?;
-        at += line + 1;
-        if let Some([b'\r', b'\n', ..]) = buf.get(at..) {
-            return Some(at + 2);
+    const END: &[u8; 4] = b"\r\n\r\n";
+    // The mark may stand anywhere from here on, over the edge of what was searched too.
+    let start = from.saturating_sub(3).max(skip_empty_lines(buf));
+    // Of four bytes in a row one is the mark's last, or there is none among them: every fourth byte is looked at, and
+    // nearly all of them are of no line end.
+    let mut at = start + 3;
+    while let Some(&byte) = buf.get(at) {
+        if byte > b'\r' {
+            at += 4;
+        } else if byte == b'\n' && buf.get(at - 3..=at) == Some(END) {
+            return Some(at + 1);
+        } else {
+            at += 1;
         }
     }
+    None
 }
 
 /// Tells of an unfinished head, one in which [`find_end`] finds no end, whether it can never become valid, so that a client
@@ -63,11 +69,7 @@ pub(super) fn check_line_length(head: &[u8]) -> Result<(), HeadError> {
         Some(b'\r') => line - 1,
         _ => line,
     };
-    if line > REQUEST_LINE_MAX {
-        Err(HeadError::UriTooLong)
-    } else {
-        Ok(())
-    }
+    if line > REQUEST_LINE_MAX { Err(HeadError::UriTooLong) } else { Ok(()) }
 }
 
 /// Follows the request line as far as it has come.
@@ -78,22 +80,14 @@ fn check_request_line(i: &[u8]) -> Result<(), HeadError> {
     }
     let (i, _) = parse_method_token(i)?;
     let Some((b' ', i)) = i.split_first() else {
-        return if i.is_empty() {
-            Ok(())
-        } else {
-            Err(HeadError::BadRequest("malformed method"))
-        };
+        return if i.is_empty() { Ok(()) } else { Err(HeadError::BadRequest("malformed method")) };
     };
     if i.is_empty() {
         return Ok(());
     }
     let (i, _) = parse_target_text(i)?;
     let Some((b' ', i)) = i.split_first() else {
-        return if i.is_empty() {
-            Ok(())
-        } else {
-            Err(HeadError::BadRequest("malformed request target"))
-        };
+        return if i.is_empty() { Ok(()) } else { Err(HeadError::BadRequest("malformed request target")) };
     };
     check_version(i)
 }

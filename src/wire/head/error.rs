@@ -45,17 +45,11 @@ impl fmt::Display for HeadError {
         f.write_str(match self {
             HeadError::BadRequest(why) => why,
             HeadError::UriTooLong => "request line over 8 KB: shorten the address",
-            HeadError::FieldsTooLarge => {
-                "request head over 16 KB or 64 fields: send fewer or smaller fields"
-            }
+            HeadError::FieldsTooLarge => "request head over 16 KB or 64 fields: send fewer or smaller fields",
             HeadError::VersionNotSupported => "HTTP version other than 1.0 and 1.1",
             HeadError::LengthTooLarge => "Content-Length beyond 63 bits",
-            HeadError::LengthRequired => {
-                "POST or PUT without a length: send Content-Length or chunked coding"
-            }
-            HeadError::TransferCoding => {
-                "transfer coding other than chunked: send the body chunked only"
-            }
+            HeadError::LengthRequired => "POST or PUT without a length: send Content-Length or chunked coding",
+            HeadError::TransferCoding => "transfer coding other than chunked: send the body chunked only",
         })
     }
 }

@@ -54,26 +54,18 @@ pub(super) fn decide(
 }
 
 #[cold]
-fn decide_body(
-    version: Version,
-    codings: Codings,
-    length: Option<&[u8]>,
-) -> Result<Framing, HeadError> {
+fn decide_body(version: Version, codings: Codings, length: Option<&[u8]>) -> Result<Framing, HeadError> {
     if !codings.present {
         return parse_content_length(length.unwrap_or(&[])).map(Framing::Length);
     }
     if length.is_some() {
-        return Err(HeadError::BadRequest(
-            "both Transfer-Encoding and Content-Length",
-        ));
+        return Err(HeadError::BadRequest("both Transfer-Encoding and Content-Length"));
     }
     if version == Version::Http10 {
         return Err(HeadError::BadRequest("Transfer-Encoding in HTTP/1.0"));
     }
     if !codings.chunked_is_last {
-        return Err(HeadError::BadRequest(
-            "the last transfer coding is not chunked",
-        ));
+        return Err(HeadError::BadRequest("the last transfer coding is not chunked"));
     }
     if codings.chunked_twice {
         return Err(HeadError::BadRequest("chunked applied twice"));
@@ -90,9 +82,7 @@ fn parse_content_length(value: &[u8]) -> Result<u64, HeadError> {
     let (_, digits) = parsed.map_err(|_| HeadError::BadRequest("malformed Content-Length"))?;
     let mut length: i64 = 0;
     for digit in digits {
-        let next = length
-            .checked_mul(10)
-            .and_then(|tens| tens.checked_add(i64::from(digit - b'0')));
+        let next = length.checked_mul(10).and_then(|tens| tens.checked_add(i64::from(digit - b'0')));
         length = next.ok_or(HeadError::LengthTooLarge)?;
     }
     Ok(length.unsigned_abs())

@@ -57,12 +57,12 @@ fn parse_request_line<'a>(i: &'a [u8], total: usize, head: &mut Head) -> Parsed<
     let start = total - i.len();
     let (i, method) = parse_method(i)?;
     head.method = method;
-    head.method_span = Span::between(start, total - i.len());
+    head.method_span = Span::within(start, total - i.len());
     let (i, ()) = parse_sp(i, "malformed method")?;
 
     let start = total - i.len();
     let (i, _) = parse_target_text(i)?;
-    head.target = Span::between(start, total - i.len());
+    head.target = Span::within(start, total - i.len());
     let (i, ()) = parse_sp(i, "malformed request target")?;
 
     let (i, version) = parse_version(i)?;
@@ -131,19 +131,7 @@ pub(super) fn parse_version(i: &[u8]) -> Parsed<'_, Version> {
 #[cold]
 fn parse_other_version(i: &[u8]) -> Parsed<'_, Version> {
     match i {
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            major,
-            b'.',
-            minor,
-            b'\r',
-            b'\n',
-            rest @ ..,
-        ] => match (major, minor) {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n', rest @ ..] => match (major, minor) {
             (b'1', b'0') => Ok((rest, Version::Http10)),
             (b'1', b'1') => Ok((rest, Version::Http11)),
             (b'0'..=b'9', b'0'..=b'9') => Err(nom::Err::Failure(HeadError::VersionNotSupported)),
@@ -166,8 +154,8 @@ fn parse_fields<'a>(mut i: &'a [u8], buf: &[u8], head: &mut Head) -> Parsed<'a, 
         let (rest, (blanks, value)) = parse_field_value(rest)?;
         let value_start = start + name.len() + 1 + blanks;
         let field = Field {
-            name: Span::between(start, start + name.len()),
-            value: Span::between(value_start, value_start + value.len()),
+            name: Span::within(start, start + name.len()),
+            value: Span::within(value_start, value_start + value.len()),
         };
         let Some(slot) = head.fields.get_mut(usize::from(head.count)) else {
             return Err(nom::Err::Failure(HeadError::FieldsTooLarge));
@@ -248,7 +236,7 @@ fn parse_field_value(i: &[u8]) -> Parsed<'_, (usize, &[u8])> {
 }
 
 /// The [`Name`] of a field name made of token bytes, compared without case.
-#[inline]
+#[inline(never)] // its vector constants would crowd out what the loop around it keeps in registers
 fn known_name(name: &[u8]) -> Option<Name> {
     match name.len() {
         4 if is(name, b"host") => Some(Name::Host),
