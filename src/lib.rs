@@ -3,3 +3,4 @@
 pub mod limits;
 pub mod storage;
 pub mod sys;
+pub mod wire;

@@ -1,0 +1,276 @@
+//! The grammar of a request head.
+
+use nom::bytes::complete::take_while;
+use nom::{IResult, Parser};
+
+use super::end::{check_line_length, skip_empty_lines};
+use super::framing::{Codings, decide, note_connection, note_expect};
+use super::{Field, Head, HeadError, Method, Name, Version};
+use crate::limits::{HEAD_MAX, REQUEST_LINE_MAX};
+use crate::wire::chars::{field_text_len, is_tchar, trim_ows_end, trim_ows_start, visible_len};
+use crate::wire::host::parse_host;
+use crate::wire::span::Span;
+
+pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, HeadError>;
+
+/// Parses a whole head into `head`: `buf` ends with the empty line that [`find_end`](super::find_end) found. Empty lines
+/// before the request line are skipped.
+///
+/// Only what this request needs of `head` is written. After an error `head` holds what was read up to it: a method and
+/// target whose spans are empty were not reached.
+///
+/// # Errors
+/// A [`HeadError`] with the status to answer; the connection must then be closed.
+pub fn parse_head(buf: &[u8], head: &mut Head) -> Result<(), HeadError> {
+    head.reset();
+    let start = skip_empty_lines(buf);
+    let i = buf.get(start..).unwrap_or(&[]);
+    if buf.len() > HEAD_MAX {
+        check_line_length(i)?;
+        return Err(HeadError::FieldsTooLarge);
+    }
+    let (i, ()) = parse_request_line(i, buf.len(), head)?;
+    if buf.len() - i.len() - start > REQUEST_LINE_MAX + 2 {
+        return Err(HeadError::UriTooLong);
+    }
+    let (i, codings) = parse_fields(i, buf, head)?;
+    if !i.is_empty() {
+        return Err(HeadError::BadRequest("bytes after the end of the head"));
+    }
+    if head.version == Version::Http11 && head.host.is_none() {
+        return Err(HeadError::BadRequest("HTTP/1.1 request without Host"));
+    }
+    let length = head.get(Name::ContentLength).map(|span| span.of(buf));
+    head.framing = decide(head.method, head.version, codings, length)?;
+    Ok(())
+}
+
+#[cold]
+fn bad<'a, T>(why: &'static str) -> Parsed<'a, T> {
+    Err(nom::Err::Failure(HeadError::BadRequest(why)))
+}
+
+/// RFC 9112 section 3: request-line = method SP request-target SP HTTP-version CRLF. `total` is the length of the buffer
+/// that `i` ends.
+#[inline]
+fn parse_request_line<'a>(i: &'a [u8], total: usize, head: &mut Head) -> Parsed<'a, ()> {
+    let start = total - i.len();
+    let (i, method) = parse_method(i)?;
+    head.method = method;
+    head.method_span = Span::within(start, total - i.len());
+    let (i, ()) = parse_sp(i, "malformed method")?;
+
+    let start = total - i.len();
+    let (i, _) = parse_target_text(i)?;
+    head.target = Span::within(start, total - i.len());
+    let (i, ()) = parse_sp(i, "malformed request target")?;
+
+    let (i, version) = parse_version(i)?;
+    head.version = version;
+    Ok((i, ()))
+}
+
+/// RFC 9110 section 9.1: method = token.
+#[inline]
+fn parse_method(i: &[u8]) -> Parsed<'_, Method> {
+    if let Some(rest @ [b' ', ..]) = i.strip_prefix(b"GET") {
+        return Ok((rest, Method::Get));
+    }
+    let (i, name) = parse_method_token(i)?;
+    let method = match name {
+        b"GET" => Method::Get,
+        b"HEAD" => Method::Head,
+        b"POST" => Method::Post,
+        b"PUT" => Method::Put,
+        b"DELETE" => Method::Delete,
+        b"OPTIONS" => Method::Options,
+        b"TRACE" => Method::Trace,
+        b"CONNECT" => Method::Connect,
+        b"PATCH" => Method::Patch,
+        _ => Method::Other,
+    };
+    Ok((i, method))
+}
+
+/// RFC 9110 section 5.6.2: token, here a method.
+pub(super) fn parse_method_token(i: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, name) = take_while(is_tchar).parse(i)?;
+    if name.is_empty() {
+        return bad("malformed method");
+    }
+    Ok((rest, name))
+}
+
+/// RFC 9112 section 3.2: request-target, as far as which bytes it may hold.
+#[inline]
+pub(super) fn parse_target_text(i: &[u8]) -> Parsed<'_, &[u8]> {
+    match i.split_at_checked(visible_len(i)) {
+        Some((target, rest)) if !target.is_empty() => Ok((rest, target)),
+        _ => bad("malformed request target"),
+    }
+}
+
+/// RFC 9112 section 3: exactly one SP between the parts of the request line.
+#[inline]
+fn parse_sp<'a>(i: &'a [u8], why: &'static str) -> Parsed<'a, ()> {
+    match i {
+        [b' ', rest @ ..] => Ok((rest, ())),
+        _ => bad(why),
+    }
+}
+
+/// RFC 9112 section 2.3: HTTP-version and the CRLF after it.
+#[inline]
+pub(super) fn parse_version(i: &[u8]) -> Parsed<'_, Version> {
+    match i.strip_prefix(b"HTTP/1.1\r\n") {
+        Some(rest) => Ok((rest, Version::Http11)),
+        None => parse_other_version(i),
+    }
+}
+
+#[cold]
+fn parse_other_version(i: &[u8]) -> Parsed<'_, Version> {
+    match i {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n', rest @ ..] => match (major, minor) {
+            (b'1', b'0') => Ok((rest, Version::Http10)),
+            (b'1', b'1') => Ok((rest, Version::Http11)),
+            (b'0'..=b'9', b'0'..=b'9') => Err(nom::Err::Failure(HeadError::VersionNotSupported)),
+            _ => bad("malformed HTTP version"),
+        },
+        _ => bad("malformed HTTP version"),
+    }
+}
+
+/// RFC 9112 section 2.1: *( field-line CRLF ) CRLF. `i` is the end of `buf`.
+#[inline]
+fn parse_fields<'a>(mut i: &'a [u8], buf: &[u8], head: &mut Head) -> Parsed<'a, Codings> {
+    let mut codings = Codings::default();
+    loop {
+        if let [b'\r', b'\n', rest @ ..] = i {
+            return Ok((rest, codings));
+        }
+        let start = buf.len() - i.len();
+        let (rest, name) = parse_field_name(i)?;
+        let (rest, (blanks, value)) = parse_field_value(rest)?;
+        let value_start = start + name.len() + 1 + blanks;
+        let field = Field {
+            name: Span::within(start, start + name.len()),
+            value: Span::within(value_start, value_start + value.len()),
+        };
+        let Some(slot) = head.fields.get_mut(usize::from(head.count)) else {
+            return Err(nom::Err::Failure(HeadError::FieldsTooLarge));
+        };
+        *slot = field;
+        head.count += 1;
+        if let Some(known) = known_name(name) {
+            note_known(known, value, value_start, &mut codings, head).map_err(nom::Err::Failure)?;
+        }
+        i = rest;
+    }
+}
+
+/// Files a field that has a [`Name`] and takes from it what the head itself needs.
+#[inline]
+fn note_known(
+    name: Name,
+    value: &[u8],
+    value_start: usize,
+    codings: &mut Codings,
+    head: &mut Head,
+) -> Result<(), HeadError> {
+    let Some(first) = head.known.get_mut(usize::from(name as u8)) else {
+        return Ok(());
+    };
+    let repeated = *first != 0;
+    if !repeated {
+        *first = head.count;
+    }
+    match name {
+        Name::Host if repeated => return Err(HeadError::BadRequest("more than one Host")),
+        Name::ContentLength if repeated => {
+            return Err(HeadError::BadRequest("more than one Content-Length"));
+        }
+        Name::Host if value.is_empty() => {}
+        Name::Host => {
+            let host = parse_host(value).map_err(|_| HeadError::BadRequest("malformed Host"))?;
+            head.host = Some(host.shifted(value_start));
+        }
+        Name::TransferEncoding => codings.add(value),
+        Name::Connection => note_connection(head, value),
+        Name::Expect => note_expect(head, value),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// RFC 9112 section 5: field-name ":" with nothing between.
+#[inline]
+fn parse_field_name(i: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, name) = take_while(is_tchar).parse(i)?;
+    match rest {
+        [b':', rest @ ..] if !name.is_empty() => Ok((rest, name)),
+        _ => bad(name_fault(name, rest)),
+    }
+}
+
+#[cold]
+fn name_fault(name: &[u8], rest: &[u8]) -> &'static str {
+    match (name, rest) {
+        ([], [b' ' | b'\t', ..]) => "blank at the start of a field line",
+        ([], [b':', ..]) => "empty field name",
+        (_, [b' ' | b'\t', ..]) => "blank after a field name",
+        (_, []) => "unfinished request head",
+        _ => "malformed field name",
+    }
+}
+
+/// RFC 9112 section 5: OWS field-value OWS CRLF. Gives the blanks before the value and the value without those after it.
+#[inline]
+fn parse_field_value(i: &[u8]) -> Parsed<'_, (usize, &[u8])> {
+    let (text, rest) = i.split_at_checked(field_text_len(i)).unwrap_or((i, &[]));
+    let [b'\r', b'\n', rest @ ..] = rest else {
+        return bad("control byte or bare line end in a field value");
+    };
+    let value = trim_ows_start(text);
+    Ok((rest, (text.len() - value.len(), trim_ows_end(value))))
+}
+
+/// The [`Name`] of a field name made of token bytes, compared without case.
+#[inline(never)] // its vector constants would crowd out what the loop around it keeps in registers
+fn known_name(name: &[u8]) -> Option<Name> {
+    match name.len() {
+        4 if is(name, b"host") => Some(Name::Host),
+        5 if is(name, b"range") => Some(Name::Range),
+        6 if is(name, b"accept") => Some(Name::Accept),
+        6 if is(name, b"cookie") => Some(Name::Cookie),
+        6 if is(name, b"expect") => Some(Name::Expect),
+        6 if is(name, b"origin") => Some(Name::Origin),
+        7 if is(name, b"referer") => Some(Name::Referer),
+        7 if is(name, b"upgrade") => Some(Name::Upgrade),
+        8 if is(name, b"if-match") => Some(Name::IfMatch),
+        8 if is(name, b"if-range") => Some(Name::IfRange),
+        10 if is(name, b"connection") => Some(Name::Connection),
+        10 if is(name, b"user-agent") => Some(Name::UserAgent),
+        10 if is(name, b"keep-alive") => Some(Name::KeepAlive),
+        12 if is(name, b"content-type") => Some(Name::ContentType),
+        13 if is(name, b"authorization") => Some(Name::Authorization),
+        13 if is(name, b"if-none-match") => Some(Name::IfNoneMatch),
+        14 if is(name, b"content-length") => Some(Name::ContentLength),
+        15 if is(name, b"accept-encoding") => Some(Name::AcceptEncoding),
+        15 if is(name, b"x-forwarded-for") => Some(Name::XForwardedFor),
+        17 if is(name, b"if-modified-since") => Some(Name::IfModifiedSince),
+        17 if is(name, b"transfer-encoding") => Some(Name::TransferEncoding),
+        19 if is(name, b"if-unmodified-since") => Some(Name::IfUnmodifiedSince),
+        _ => None,
+    }
+}
+
+/// Whether `name` is `lower` without case. Setting bit 5 is enough: among token bytes only `^` and `_` turn into something
+/// else by it, `~` and DEL, and neither stands in a known name.
+#[inline]
+fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    match <&[u8; N]>::try_from(name) {
+        Ok(name) => name.map(|byte| byte | 0x20) == *lower,
+        Err(_) => false,
+    }
+}

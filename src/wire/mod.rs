@@ -1,0 +1,19 @@
+//! Bytes to values and back: the grammar of HTTP/1.1 and of the patterns in the configuration.
+//!
+//! Nothing here does I/O, reads a clock, allocates while a request is served, or panics on any input. Values are
+//! [`span::Span`]s into the buffer that was parsed, not copies. Each grammar rule is one `parse_*` function with the RFC
+//! section above it.
+
+pub mod accept;
+pub mod chars;
+pub mod date;
+pub mod etag;
+pub mod head;
+pub mod host;
+pub mod list;
+pub mod range;
+pub mod span;
+pub mod target;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Tests too long to stand beside the code they test.
