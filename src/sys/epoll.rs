@@ -1,7 +1,7 @@
 //! epoll(7): one queue of events a thread.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::errno::{Errno, check};
 
@@ -29,14 +29,9 @@ impl Event {
         self.flags & (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0
     }
 
-    /// There is room to write, or an error to be found by writing.
-    pub fn writable(self) -> bool {
-        self.flags & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0
-    }
-
-    /// The connection is gone in both directions.
-    pub fn broken(self) -> bool {
-        self.flags & (libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0
+    /// The peer ended its side, or the connection broke.
+    pub fn ended(self) -> bool {
+        self.flags & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0
     }
 }
 
@@ -89,13 +84,18 @@ impl Epoll {
     /// Registers a descriptor; its events carry `data`. Safe to call from any thread. Fails with ENOMEM or ENOSPC
     /// (the user's watch limit) when the kernel is full.
     pub fn add(&self, fd: BorrowedFd<'_>, interest: Interest, data: u64) -> Result<(), Errno> {
+        self.add_number(fd.as_raw_fd(), interest, data)
+    }
+
+    /// As [`Epoll::add`], for a descriptor whose owner is elsewhere. A number that is not open is an error (EBADF).
+    pub fn add_number(&self, fd: RawFd, interest: Interest, data: u64) -> Result<(), Errno> {
         let events = match interest {
             Interest::Read => libc::EPOLLIN,
             Interest::Connection => libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET,
         };
         let mut event = libc::epoll_event { events: events as u32, u64: data };
-        // SAFETY: both descriptors are open for the length of the call; `event` is a valid epoll_event.
-        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event) })?;
+        // SAFETY: `event` is a valid epoll_event; the kernel checks the number.
+        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) })?;
         Ok(())
     }
 

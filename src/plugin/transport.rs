@@ -1,0 +1,24 @@
+//! The networking category: how bytes get to and from a client.
+
+use std::os::fd::BorrowedFd;
+
+use crate::sys::Errno;
+
+/// Moves the bytes of a connection. The server calls it on non-blocking sockets only; `Errno::AGAIN` means that epoll will
+/// tell when to try again.
+pub trait Transport: Copy + Send + 'static {
+    /// The name by which the configuration calls it.
+    const NAME: &'static str;
+
+    /// Reads what has arrived; 0 = the client ended its side.
+    fn read(self, socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Writes what there is room for; `more` says that more follows at once.
+    fn write(self, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, Errno>;
+
+    /// Writes up to `len` bytes of a file from `offset` on; 0 = the file ends before that.
+    fn write_file(self, socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len: usize) -> Result<usize, Errno>;
+
+    /// Ends our side of the connection.
+    fn finish(self, socket: BorrowedFd<'_>) -> Result<(), Errno>;
+}

@@ -1,0 +1,130 @@
+//! Taking connections in: accept, choose a worker, hand over; and what happens when there is no room.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::config::OverCapacity;
+use crate::server::connection::Connection;
+use crate::server::shared::{Gate, Shared};
+use crate::sys::Errno;
+use crate::sys::clock::monotonic_ms;
+use crate::sys::epoll::Interest;
+use crate::sys::file::open_null;
+use crate::sys::socket::{Peer, accept, receive, send, shutdown_write};
+
+/// Connections taken in one turn.
+const BURST: u32 = 64;
+
+/// What became of a burst.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Burst {
+    /// All that waited were taken, or enough of them for one turn.
+    Done,
+    /// The server is full and shall not accept until a slot frees.
+    Starved,
+}
+
+/// Takes connections in for one worker or for all.
+pub struct Acceptor {
+    shared: Arc<Shared>,
+    /// The worker it accepts for; None = for the least loaded.
+    only: Option<u8>,
+    /// Given up for a moment when no descriptor is left, so that a client can be turned away instead of waiting for ever.
+    reserve: Option<OwnedFd>,
+    refusal: Box<[u8]>,
+}
+
+impl Acceptor {
+    /// An acceptor for one worker or, with None, for the least loaded. `refusal` is the whole answer of TooBusy.
+    pub fn new(shared: Arc<Shared>, only: Option<u8>, refusal: Box<[u8]>) -> Acceptor {
+        Acceptor { shared, only, reserve: open_null().ok(), refusal }
+    }
+
+    /// Takes in what waits at a listener.
+    pub fn accept(&mut self, listener: BorrowedFd<'_>, policy: OverCapacity) -> Burst {
+        for _ in 0..BURST {
+            let room = self.shared.has_room() || self.make_room();
+            if !room && policy == OverCapacity::Resist {
+                return Burst::Starved;
+            }
+            match accept(listener) {
+                Ok((socket, peer)) if room => self.hand_over(socket, peer, policy),
+                Ok((socket, _)) => self.turn_away(socket, policy),
+                Err(Errno::AGAIN) => return Burst::Done,
+                Err(Errno::MFILE | Errno::NFILE) => {
+                    self.spend_reserve(listener, policy);
+                    return Burst::Done;
+                }
+                // The client gave up, or the network did: the next one may be fine.
+                Err(_) => {}
+            }
+        }
+        Burst::Done
+    }
+
+    fn hand_over(&mut self, socket: OwnedFd, peer: Peer, policy: OverCapacity) {
+        let Some((owner, gate)) = self.choose() else { return };
+        let index = socket.as_raw_fd() as usize;
+        let connection = Connection::new(socket, peer, monotonic_ms());
+        let generation = match self.shared.slots.offer(index, owner, connection) {
+            Ok(generation) => generation,
+            Err(connection) => return self.turn_away(connection.into_socket(), policy),
+        };
+        gate.active.fetch_add(1, Ordering::Relaxed);
+        self.shared.active.fetch_add(1, Ordering::Relaxed);
+        let data = (u64::from(generation) << 32) | index as u64;
+        // The slot keeps the descriptor open: its owner can close it only after an event, and there is none before this.
+        if gate.epoll.add_number(index as i32, Interest::Connection, data).is_err()
+            && let Some(connection) = self.shared.slots.withdraw(index, owner, generation)
+        {
+            self.shared.closed(owner);
+            self.turn_away(connection.into_socket(), policy);
+        }
+    }
+
+    /// The worker that gets the next connection.
+    fn choose(&self) -> Option<(u8, &Gate)> {
+        let gates = &self.shared.gates;
+        let owner = match self.only {
+            Some(owner) => owner,
+            None => {
+                let load = |owner: &u8| gates.get(usize::from(*owner)).map(|gate| gate.active.load(Ordering::Relaxed));
+                (0..gates.len() as u8).min_by_key(load)?
+            }
+        };
+        Some((owner, gates.get(usize::from(owner))?))
+    }
+
+    /// Asks the worker with the most idle connections to close one. False = none has any.
+    fn make_room(&self) -> bool {
+        let spare = |gate: &&Gate| {
+            gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed))
+        };
+        let Some(gate) = self.shared.gates.iter().max_by_key(spare).filter(|gate| spare(gate) > 0) else {
+            return false;
+        };
+        gate.shed.fetch_add(1, Ordering::Relaxed);
+        gate.wake.wake();
+        true
+    }
+
+    /// Closes a connection there is no room for, with or without a word.
+    fn turn_away(&self, socket: OwnedFd, policy: OverCapacity) {
+        if policy != OverCapacity::Drop {
+            let _ = send(socket.as_fd(), &self.refusal, false);
+            let _ = shutdown_write(socket.as_fd());
+            // What the client has sent already must be read, or closing would destroy the answer.
+            let _ = receive(socket.as_fd(), &mut [0; 2048]);
+        }
+    }
+
+    /// No descriptor is left: gives up the reserve to take one client in and turn it away.
+    fn spend_reserve(&mut self, listener: BorrowedFd<'_>, policy: OverCapacity) {
+        self.reserve = None;
+        if let Ok((socket, _)) = accept(listener) {
+            self.turn_away(socket, policy);
+        }
+        self.reserve = open_null().ok();
+    }
+}

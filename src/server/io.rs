@@ -1,0 +1,515 @@
+//! One connection's turn: read, answer, send, and say what it waits for next.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use crate::file::body::Body;
+use crate::file::error::Failure;
+use crate::file::handler::{Handler, Scene};
+use crate::http::clock::Clock;
+use crate::http::output::{Output, Sink};
+use crate::http::session::Event;
+use crate::limits::{ANSWER_HEAD_MAX, HEAD_MAX, INPUT_ROOM, SMALL_FILE_MAX};
+use crate::plugin::transport::Transport;
+use crate::server::connection::{Connection, Held, Waiting};
+use crate::storage::pool::Pool;
+use crate::sys::Errno;
+use crate::vhost::live::Live;
+use crate::vhost::request::{Refused, Request, connection_line};
+use crate::vhost::table::EntryId;
+use crate::wire::head::{Framing, Head, HeadError, Method};
+
+/// Reads in one turn; a client that sends more waits for its next turn.
+const READS_A_TURN: u32 = 16;
+/// Bytes of files sent in one turn.
+const SENT_A_TURN: u64 = 1024 * 1024;
+/// Room that must be left for an answer before the gathered ones are sent.
+const ANSWER_ROOM: usize = ANSWER_HEAD_MAX + SMALL_FILE_MAX;
+
+/// What epoll reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ready {
+    /// Something can be read.
+    pub readable: bool,
+    /// The client ended its side or the connection broke.
+    pub ended: bool,
+}
+
+/// What a connection's turn came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// It waits, from a moment on.
+    Wait(Waiting, u32),
+    /// It waits with so many bytes of input left in the scratch buffer, for which no buffer was free.
+    Unsaved(usize, Waiting, u32),
+    /// It is to be closed.
+    Close,
+}
+
+/// How far a request or an answer got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flow {
+    /// All is sent; more input is needed.
+    Starved,
+    /// The client has to take what was sent first.
+    Blocked,
+    /// Enough for one turn.
+    Turn,
+    /// All is sent and nothing more will be.
+    Last,
+    /// The connection is broken.
+    Failed,
+}
+
+/// What a worker answers with: its buffers, its handler, the time, the configuration.
+pub struct Io<T: Transport> {
+    /// Moves the bytes.
+    pub transport: T,
+    /// The configuration in force.
+    pub live: Arc<Live>,
+    /// The time of this turn.
+    pub clock: Clock,
+    /// The static file handler.
+    pub handler: Handler,
+    /// Buffers for what can not be finished now.
+    pub pool: Pool,
+    /// The server is stopping: every answer is the last of its connection.
+    pub stopping: bool,
+    out: Output,
+    input: Box<[u8]>,
+    path: Box<[u8]>,
+    head: Head,
+}
+
+impl<T: Transport> Io<T> {
+    /// Takes the buffers of one worker.
+    pub fn new(
+        transport: T,
+        live: Arc<Live>,
+        clock: Clock,
+        handler: Handler,
+        pool: Pool,
+        out: Output,
+    ) -> Io<T> {
+        Io {
+            transport,
+            live,
+            clock,
+            handler,
+            pool,
+            stopping: false,
+            out,
+            input: vec![0; INPUT_ROOM].into_boxed_slice(),
+            path: vec![0; HEAD_MAX].into_boxed_slice(),
+            head: Head::new(),
+        }
+    }
+
+    /// Works on a connection that epoll reported, or whose turn has come.
+    pub fn drive(&mut self, connection: &mut Connection, ready: Ready) -> Next {
+        connection.readable |= ready.readable;
+        connection.ended |= ready.ended;
+        if connection.farewell {
+            return self.drain(connection);
+        }
+        if connection.is_sending() {
+            match self.pump(connection) {
+                Flow::Blocked => return self.park(connection, 0, Waiting::Progress),
+                Flow::Turn => return Next::Wait(Waiting::Turn, connection.since),
+                Flow::Failed => return Next::Close,
+                Flow::Starved | Flow::Last if connection.last => return self.finish(connection, 0),
+                Flow::Starved | Flow::Last => {}
+            }
+        }
+        let mut len = self.restore(connection);
+        for _ in 0..READS_A_TURN {
+            if len > 0 {
+                let (flow, used) = self.requests(connection, len);
+                self.input.copy_within(used..len, 0);
+                len -= used;
+                match flow {
+                    Flow::Starved => {}
+                    Flow::Blocked => return self.park(connection, len, Waiting::Progress),
+                    Flow::Turn => return self.park(connection, len, Waiting::Turn),
+                    Flow::Last => return self.finish(connection, len),
+                    Flow::Failed => return Next::Close,
+                }
+            }
+            if !connection.readable {
+                return self.rest(connection, len);
+            }
+            let Some(room) = self.input.get_mut(len..).filter(|room| !room.is_empty()) else { return Next::Close };
+            let room_len = room.len();
+            match self.transport.read(connection.socket(), room) {
+                Ok(0) => return Next::Close,
+                Ok(count) => {
+                    // A short read used the edge up, unless the end of the stream came with it.
+                    connection.readable = count == room_len || connection.ended;
+                    connection.spoke = true;
+                    // A later request's time counts from its first byte, the first one's from accept.
+                    if len == 0 && connection.requests > 0 {
+                        connection.since = self.clock.now();
+                    }
+                    len += count;
+                }
+                Err(Errno::AGAIN) => connection.readable = false,
+                Err(Errno::INTR) => {}
+                Err(_) => return Next::Close,
+            }
+        }
+        self.park(connection, len, Waiting::Turn)
+    }
+
+    /// Answers the requests in the first `len` bytes of the scratch buffer; returns how many bytes they took.
+    fn requests(&mut self, connection: &mut Connection, len: usize) -> (Flow, usize) {
+        let mut used = 0;
+        while used < len {
+            if self.out.room() < ANSWER_ROOM {
+                match self.send(connection, false) {
+                    Flow::Starved => {}
+                    flow => return (flow, used),
+                }
+            }
+            let input = self.input.get(used..len).unwrap_or_default();
+            match connection.session.next(input, &mut self.head) {
+                Event::NeedMore if len - used <= self.head_limit() => break,
+                Event::NeedMore => return (self.refuse(connection, HeadError::LengthTooLarge.status()), used),
+                Event::Passed { consumed } => used += consumed,
+                Event::Bad(error) => return (self.refuse(connection, error.status()), used),
+                Event::Request { consumed } if consumed > self.head_limit() => {
+                    return (self.refuse(connection, HeadError::LengthTooLarge.status()), used);
+                }
+                Event::Request { consumed } => {
+                    let start = self.out.len();
+                    let body = self.request(connection, used, used + consumed);
+                    used += consumed;
+                    if self.out.overflowed() {
+                        self.handler.drop_body(body, &mut self.pool);
+                        self.out.truncate(start);
+                        return (self.refuse(connection, 500), used);
+                    }
+                    if let Some(flow) = self.deliver(connection, body, used == len) {
+                        return (flow, used);
+                    }
+                }
+            }
+        }
+        (self.send(connection, false), used)
+    }
+
+    /// Bytes of head a request may have: the fixed limit or the configured one.
+    fn head_limit(&self) -> usize {
+        let configured = self.live.config().server.max_request_size as usize;
+        configured.saturating_mul(1024).min(INPUT_ROOM)
+    }
+
+    /// Answers one parsed request, `input[start..end]`.
+    fn request(&mut self, connection: &mut Connection, start: usize, end: usize) -> Body {
+        let server = &self.live.config().server;
+        connection.requests = connection.requests.saturating_add(1);
+        // A final answer to a request that waits for 100-continue leaves open whether its body is sent.
+        let unsure = self.head.expect_continue && self.head.framing != Framing::None;
+        let persistent = server.keep_alive
+            && !self.stopping
+            && !unsure
+            && connection.requests < server.max_keep_alive_request
+            && self.head.persistent();
+        connection.last = !persistent;
+        let mut scene =
+            Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
+        let input = self.input.get(start..end).unwrap_or_default();
+        match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
+            Ok(request) if self.head.expect_other => self.handler.fail_request(&mut scene, &request, 417, b""),
+            Ok(request) => self.handler.answer(&mut scene, &request),
+            Err(Refused { status, site }) => {
+                let failure = Failure {
+                    status,
+                    site: Some(site),
+                    path: b"",
+                    connection: connection_line(persistent, self.head.version),
+                    is_head: self.head.method == Method::Head,
+                    fields: b"",
+                };
+                self.handler.fail(&mut scene, &failure)
+            }
+        }
+    }
+
+    /// Gathers or sends what a request was answered with. None = go on with the next request.
+    fn deliver(&mut self, connection: &mut Connection, body: Body, alone: bool) -> Option<Flow> {
+        match body {
+            Body::Nothing => {}
+            Body::Ready { entry } => {
+                let answer = self.handler.table().answer(entry).unwrap_or_default();
+                if alone && self.out.is_empty() {
+                    return match write(self.transport, connection.socket(), answer, false) {
+                        Ok(sent) if sent == answer.len() => Some(Flow::Starved),
+                        Ok(sent) => Some(self.keep_rest(connection, entry, sent)),
+                        Err(_) => Some(Flow::Failed),
+                    };
+                }
+                self.out.push(answer);
+            }
+            body => {
+                connection.body = body;
+                return match self.send(connection, true) {
+                    Flow::Starved => match self.pump(connection) {
+                        Flow::Starved if connection.last => Some(Flow::Last),
+                        Flow::Starved => None,
+                        flow => Some(flow),
+                    },
+                    flow => Some(flow),
+                };
+            }
+        }
+        if connection.last {
+            return Some(match self.send(connection, false) {
+                Flow::Starved => Flow::Last,
+                flow => flow,
+            });
+        }
+        None
+    }
+
+    /// Remembers what of a ready answer was not sent: from the file when the head is through, else from a buffer.
+    fn keep_rest(&mut self, connection: &mut Connection, entry: EntryId, sent: usize) -> Flow {
+        let table = self.handler.table_mut();
+        let Some((head, file, size)) =
+            table.entry(entry).map(|entry| (usize::from(entry.layout.head), entry.file.is_some(), entry.size))
+        else {
+            return Flow::Failed;
+        };
+        if file && sent >= head {
+            let offset = (sent - head) as u64;
+            table.pin(entry);
+            connection.body = Body::File { entry, offset, remaining: size.saturating_sub(offset) };
+            return Flow::Blocked;
+        }
+        let rest = table.answer(entry).and_then(|answer| answer.get(sent..)).unwrap_or_default();
+        hold(&mut self.pool, &mut connection.output, rest)
+    }
+
+    /// Sends what is gathered. Starved = it is all sent.
+    fn send(&mut self, connection: &mut Connection, more: bool) -> Flow {
+        let bytes = self.out.bytes();
+        if bytes.is_empty() {
+            return Flow::Starved;
+        }
+        let Ok(sent) = write(self.transport, connection.socket(), bytes, more) else {
+            self.out.clear();
+            return Flow::Failed;
+        };
+        let flow = match bytes.get(sent..) {
+            Some([]) | None => Flow::Starved,
+            Some(rest) => hold(&mut self.pool, &mut connection.output, rest),
+        };
+        self.out.clear();
+        flow
+    }
+
+    /// Sends what a connection has under way. Starved = it is all sent.
+    fn pump(&mut self, connection: &mut Connection) -> Flow {
+        let mut sent_now = 0u64;
+        loop {
+            if let Some(held) = &mut connection.output {
+                let bytes = self.pool.get(&held.buffer);
+                let rest = bytes.get(usize::from(held.start)..usize::from(held.end)).unwrap_or_default();
+                let more = !matches!(connection.body, Body::Nothing);
+                let Ok(sent) = write(self.transport, connection.socket.as_fd(), rest, more) else {
+                    return Flow::Failed;
+                };
+                if sent > 0 {
+                    connection.since = self.clock.now();
+                }
+                if sent < rest.len() {
+                    held.start = held.start.saturating_add(sent as u16);
+                    return Flow::Blocked;
+                }
+                if let Some(held) = connection.output.take() {
+                    self.pool.give(held.buffer);
+                }
+            }
+            if sent_now >= SENT_A_TURN {
+                return Flow::Turn;
+            }
+            let (entry, offset, remaining) = match &mut connection.body {
+                Body::Nothing | Body::Ready { .. } => return Flow::Starved,
+                Body::File { entry, offset, remaining } => (*entry, offset, remaining),
+                Body::Parts(parts) if parts.remaining == 0 => {
+                    let go_on = self.handler.next_part(parts, &self.pool, &mut self.out);
+                    if !go_on {
+                        let body = std::mem::take(&mut connection.body);
+                        self.handler.drop_body(body, &mut self.pool);
+                    }
+                    match self.send(connection, go_on) {
+                        Flow::Starved => continue,
+                        flow => return flow,
+                    }
+                }
+                Body::Parts(parts) => (parts.entry, &mut parts.offset, &mut parts.remaining),
+            };
+            let Some(file) = self.handler.table().file(entry) else { return Flow::Failed };
+            let len = usize::try_from(*remaining).unwrap_or(usize::MAX).min(SENT_A_TURN as usize);
+            if len > 0 {
+                match self.transport.write_file(connection.socket.as_fd(), file, *offset, len) {
+                    // The file ends before its length: it was cut while it was sent.
+                    Ok(0) => return Flow::Failed,
+                    Ok(sent) => {
+                        let sent = (sent as u64).min(*remaining);
+                        *offset += sent;
+                        *remaining -= sent;
+                        sent_now += sent;
+                        connection.since = self.clock.now();
+                        if sent < len as u64 {
+                            return Flow::Blocked;
+                        }
+                    }
+                    Err(Errno::AGAIN) => return Flow::Blocked,
+                    Err(Errno::INTR) => {}
+                    Err(_) => return Flow::Failed,
+                }
+            }
+            if let Body::File { remaining: 0, .. } = connection.body {
+                let body = std::mem::take(&mut connection.body);
+                self.handler.drop_body(body, &mut self.pool);
+                return Flow::Starved;
+            }
+        }
+    }
+
+    /// Answers input that is no request, and ends the connection.
+    fn refuse(&mut self, connection: &mut Connection, status: u16) -> Flow {
+        connection.last = true;
+        connection.bad = true;
+        let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
+        let failure = Failure {
+            status,
+            site: None,
+            path: b"",
+            connection: b"Connection: Close\r\n",
+            is_head: false,
+            fields: b"",
+        };
+        self.handler.fail(&mut scene, &failure);
+        match self.send(connection, false) {
+            Flow::Starved => Flow::Last,
+            flow => flow,
+        }
+    }
+
+    /// A connection's time for its request head ran out: says so when a part of it had arrived.
+    pub fn time_out(&mut self, connection: &mut Connection) -> Next {
+        if connection.waiting != Waiting::Head || connection.input.is_none() {
+            return Next::Close;
+        }
+        match self.refuse(connection, 408) {
+            Flow::Last => self.finish(connection, 0),
+            Flow::Blocked => self.park(connection, 0, Waiting::Progress),
+            _ => Next::Close,
+        }
+    }
+
+    /// The last answer is sent: closes at once when the client has nothing more to say, else after hearing it out, for
+    /// closing over unread input would destroy the answer on its way (RFC 9112 section 9.6).
+    fn finish(&mut self, connection: &mut Connection, left: usize) -> Next {
+        if !connection.bad && left == 0 && !connection.readable && !connection.session.in_body() {
+            return Next::Close;
+        }
+        if self.transport.finish(connection.socket()).is_err() {
+            return Next::Close;
+        }
+        connection.farewell = true;
+        connection.since = self.clock.now();
+        self.drain(connection)
+    }
+
+    /// Reads and forgets what a client still sends after our last word.
+    fn drain(&mut self, connection: &mut Connection) -> Next {
+        self.drop_input(connection);
+        for _ in 0..READS_A_TURN {
+            if !connection.readable {
+                return Next::Wait(Waiting::Farewell, connection.since);
+            }
+            match self.transport.read(connection.socket(), &mut self.input) {
+                Ok(0) => return Next::Close,
+                Ok(count) => connection.readable = count == self.input.len() || connection.ended,
+                Err(Errno::AGAIN) => connection.readable = false,
+                Err(Errno::INTR) => {}
+                Err(_) => return Next::Close,
+            }
+        }
+        Next::Close
+    }
+
+    /// All that arrived is worked off: says what the connection waits for.
+    fn rest(&mut self, connection: &mut Connection, len: usize) -> Next {
+        if len > 0 || connection.requests == 0 {
+            return self.park(connection, len, Waiting::Head);
+        }
+        let waiting = if connection.session.in_body() { Waiting::Progress } else { Waiting::Idle };
+        Next::Wait(waiting, self.clock.now())
+    }
+
+    /// Puts what is left of the input by until the connection's next turn.
+    fn park(&mut self, connection: &mut Connection, len: usize, waiting: Waiting) -> Next {
+        let goes_on = connection.waiting == waiting || waiting == Waiting::Head;
+        let since = if goes_on { connection.since } else { self.clock.now() };
+        if self.save(connection, len) { Next::Wait(waiting, since) } else { Next::Unsaved(len, waiting, since) }
+    }
+
+    /// Keeps the first `len` bytes of the scratch buffer with the connection. False = no buffer is free.
+    pub fn save(&mut self, connection: &mut Connection, len: usize) -> bool {
+        let bytes = self.input.get(..len).unwrap_or_default();
+        bytes.is_empty() || hold(&mut self.pool, &mut connection.input, bytes) == Flow::Blocked
+    }
+
+    /// Brings a connection's kept input back into the scratch buffer.
+    fn restore(&mut self, connection: &mut Connection) -> usize {
+        let Some(held) = connection.input.take() else { return 0 };
+        let bytes = self.pool.get(&held.buffer);
+        let bytes = bytes.get(usize::from(held.start)..usize::from(held.end)).unwrap_or_default();
+        let len = bytes.len();
+        if let Some(place) = self.input.get_mut(..len) {
+            place.copy_from_slice(bytes);
+        }
+        self.pool.give(held.buffer);
+        len
+    }
+
+    fn drop_input(&mut self, connection: &mut Connection) {
+        if let Some(held) = connection.input.take() {
+            self.pool.give(held.buffer);
+        }
+    }
+
+    /// Gives back everything a connection holds.
+    pub fn let_go(&mut self, connection: &mut Connection) {
+        self.drop_input(connection);
+        if let Some(held) = connection.output.take() {
+            self.pool.give(held.buffer);
+        }
+        let body = std::mem::take(&mut connection.body);
+        self.handler.drop_body(body, &mut self.pool);
+    }
+}
+
+/// Writes what there is room for, over interruptions; no room is no error.
+fn write<T: Transport>(transport: T, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, Errno> {
+    loop {
+        match transport.write(socket, bytes, more) {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(0),
+            result => return result,
+        }
+    }
+}
+
+/// Keeps bytes in a buffer of the pool. Blocked = kept; Failed = no buffer is free.
+fn hold(pool: &mut Pool, place: &mut Option<Held>, bytes: &[u8]) -> Flow {
+    let (Some(buffer), Ok(end)) = (pool.take(bytes.len()), u16::try_from(bytes.len())) else { return Flow::Failed };
+    if let Some(room) = pool.get_mut(&buffer).get_mut(..bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+    *place = Some(Held { buffer, start: 0, end });
+    Flow::Blocked
+}

@@ -1,0 +1,114 @@
+//! What the scheduler and the workers share.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::server::connection::Connection;
+use crate::sys::epoll::{Epoll, Interest};
+use crate::sys::slots::Slots;
+use crate::sys::wake::Wake;
+use crate::vhost::live::Live;
+
+/// What a special descriptor is registered with: the lower half of its epoll data is beyond any slot.
+pub const SPECIAL: u64 = 0xffff_ff00;
+/// The wake-up of a worker.
+pub const WAKE: u64 = SPECIAL + 0xff;
+
+/// A worker as seen from outside: where its connections are registered and how it is called.
+pub struct Gate {
+    /// The worker's event queue.
+    pub epoll: Epoll,
+    /// Wakes it for something that is no event of a connection.
+    pub wake: Wake,
+    /// Connections it has, those on the way to it included.
+    pub active: AtomicU32,
+    /// Connections of it that could give way.
+    pub idle: AtomicU32,
+    /// Connections that shall give way.
+    pub shed: AtomicU32,
+}
+
+impl Gate {
+    /// A worker's gate, with its wake-up registered.
+    pub fn new() -> io::Result<Gate> {
+        let gate = Gate {
+            epoll: Epoll::new()?,
+            wake: Wake::new()?,
+            active: AtomicU32::new(0),
+            idle: AtomicU32::new(0),
+            shed: AtomicU32::new(0),
+        };
+        gate.epoll.add(gate.wake.as_fd(), Interest::Read, WAKE)?;
+        Ok(gate)
+    }
+}
+
+/// What all threads share.
+pub struct Shared {
+    /// The connection table.
+    pub slots: Arc<Slots<Connection>>,
+    /// The workers.
+    pub gates: Vec<Gate>,
+    /// Most connections at once.
+    pub capacity: u32,
+    /// Connections at this moment, over all workers.
+    pub active: AtomicU32,
+    /// The server is stopping.
+    pub stopping: AtomicBool,
+    live: Mutex<Arc<Live>>,
+    epoch: AtomicU32,
+}
+
+impl Shared {
+    /// The state of a server about to start.
+    pub fn new(slots: Arc<Slots<Connection>>, gates: Vec<Gate>, capacity: u32, live: Arc<Live>) -> Shared {
+        Shared {
+            slots,
+            gates,
+            capacity,
+            active: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+            live: Mutex::new(live),
+            epoch: AtomicU32::new(0),
+        }
+    }
+
+    /// The number of the configuration in force; it changes with each reload.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The configuration in force.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another configuration in force; workers take it up at their next turn.
+    pub fn set_live(&self, live: Arc<Live>) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live;
+        self.epoch.fetch_add(1, Ordering::Release);
+        self.wake_workers();
+    }
+
+    /// Wakes every worker.
+    pub fn wake_workers(&self) {
+        for gate in &self.gates {
+            gate.wake.wake();
+        }
+    }
+
+    /// Whether there is room for another connection.
+    pub fn has_room(&self) -> bool {
+        self.active.load(Ordering::Relaxed) < self.capacity
+    }
+
+    /// Counts a connection that worker `owner` closed.
+    pub fn closed(&self, owner: u8) {
+        if let Some(gate) = self.gates.get(usize::from(owner)) {
+            gate.active.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}

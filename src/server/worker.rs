@@ -1,0 +1,288 @@
+//! A worker: one thread, one event loop, the connections it owns.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::config::OverCapacity;
+use crate::plugin::transport::Transport;
+use crate::server::acceptor::{Acceptor, Burst};
+use crate::server::connection::{Connection, Waiting};
+use crate::server::io::{Io, Next, Ready};
+use crate::server::queues::{Limits, Queues};
+use crate::server::shared::{Gate, SPECIAL, Shared, WAKE};
+use crate::sys::clock::{monotonic_ms, wall_seconds};
+use crate::sys::epoll::{Event, Events, Interest};
+use crate::sys::slots::View;
+use crate::vhost::live::Live;
+
+/// Events taken in one turn.
+pub const EVENTS_A_TURN: usize = 128;
+/// How often the wall clock is read, milliseconds: a date is never more than this late.
+const WALL_MS: u32 = 200;
+/// How often files nobody asks for are looked for, milliseconds, while any is open.
+const SWEEP_MS: u32 = 500;
+/// How long a file stays open after it was last looked at, milliseconds.
+const KEEP_OPEN_MS: u32 = 1400;
+/// How often a listener that was given up for want of room is tried again, milliseconds.
+const RETRY_MS: u32 = 100;
+/// Connections that may be closed to free a buffer for another.
+const EVICTIONS: u32 = 4;
+
+/// The listeners of a worker that accepts for itself.
+pub struct Listeners {
+    /// The sockets; epoll calls the first one [`SPECIAL`].
+    pub sockets: Vec<OwnedFd>,
+    /// What takes in.
+    pub acceptor: Acceptor,
+    /// What is done when the server is full.
+    pub policy: OverCapacity,
+    /// Whether epoll watches them.
+    pub watched: bool,
+}
+
+/// One worker.
+pub struct Worker<T: Transport> {
+    shared: Arc<Shared>,
+    view: View<Connection>,
+    io: Io<T>,
+    queues: Queues,
+    epoch: u32,
+    listeners: Option<Listeners>,
+    /// Closed after the batch of events, so that no number in it is used again within it.
+    closing: Vec<OwnedFd>,
+    idle_told: u32,
+    wall_read: u32,
+    swept: u32,
+    stop_at: Option<u32>,
+}
+
+/// The time limits of a configuration.
+pub fn limits(live: &Live) -> Limits {
+    let server = &live.config().server;
+    let milliseconds = |seconds: u32| seconds.saturating_mul(1000).min(i32::MAX as u32);
+    Limits { timeout: milliseconds(server.timeout), keep_alive: milliseconds(server.keep_alive_timeout) }
+}
+
+impl<T: Transport> Worker<T> {
+    /// A worker over its share of the table.
+    pub fn new(shared: Arc<Shared>, view: View<Connection>, io: Io<T>, listeners: Option<Listeners>) -> Worker<T> {
+        let now = io.clock.now();
+        Worker {
+            epoch: shared.epoch(),
+            queues: Queues::new(limits(&io.live)),
+            shared,
+            view,
+            io,
+            listeners,
+            closing: Vec::with_capacity(EVENTS_A_TURN),
+            idle_told: 0,
+            wall_read: now,
+            swept: now,
+            stop_at: None,
+        }
+    }
+
+    /// Runs until the server stops and every connection is done, or its time is up.
+    pub fn run(&mut self, events: &mut Events) {
+        let shared = Arc::clone(&self.shared);
+        let Some(gate) = shared.gates.get(usize::from(self.view.owner())) else { return };
+        loop {
+            if gate.epoll.wait(events, self.patience()).is_err() {
+                return;
+            }
+            self.read_clocks();
+            for index in 0..events.len() {
+                if let Some(event) = events.get(index) {
+                    self.event(gate, event);
+                }
+            }
+            self.closing.clear();
+            self.take_turns();
+            self.expire();
+            self.housekeeping(gate);
+            if self.is_done(gate) {
+                return;
+            }
+        }
+    }
+
+    /// How long to wait for events, milliseconds; None = until there is one.
+    fn patience(&self) -> Option<u32> {
+        let now = self.io.clock.now();
+        let mut wait = self.queues.wait(now);
+        let mut at_most = |limit: u32| wait = Some(wait.map_or(limit, |wait| wait.min(limit)));
+        if self.io.handler.open() > 0 {
+            at_most(SWEEP_MS);
+        }
+        if self.listeners.as_ref().is_some_and(|listeners| !listeners.watched) {
+            at_most(RETRY_MS);
+        }
+        if let Some(stop_at) = self.stop_at {
+            at_most(stop_at.wrapping_sub(now).min(RETRY_MS));
+        }
+        wait
+    }
+
+    fn read_clocks(&mut self) {
+        let now = monotonic_ms();
+        self.io.clock.set(now);
+        if now.wrapping_sub(self.wall_read) >= WALL_MS {
+            self.wall_read = now;
+            let known = self.io.clock.wall().is_some();
+            self.io.clock.set_wall(wall_seconds());
+            if self.io.clock.wall().is_some() != known {
+                // Answers written while the time was unknown carry no date.
+                self.io.handler.forget();
+            }
+        }
+    }
+
+    fn event(&mut self, gate: &Gate, event: Event) {
+        let index = event.data as u32;
+        if u64::from(index) >= SPECIAL {
+            return self.special(gate, u64::from(index));
+        }
+        let generation = (event.data >> 32) as u32;
+        if let Some(connection) = self.view.current(index as usize, generation) {
+            let ready = Ready { readable: event.readable(), ended: event.ended() };
+            let next = self.io.drive(connection, ready);
+            self.settle(index, next);
+        }
+    }
+
+    fn special(&mut self, gate: &Gate, token: u64) {
+        if token == WAKE {
+            gate.wake.clear();
+            return;
+        }
+        let Some(listeners) = &mut self.listeners else { return };
+        let Some(socket) = listeners.sockets.get((token - SPECIAL) as usize) else { return };
+        if listeners.acceptor.accept(socket.as_fd(), listeners.policy) == Burst::Starved {
+            for socket in &listeners.sockets {
+                let _ = gate.epoll.remove(socket.as_fd());
+            }
+            listeners.watched = false;
+        }
+    }
+
+    /// Does with a connection what its turn came to.
+    fn settle(&mut self, index: u32, next: Next) {
+        match next {
+            Next::Wait(waiting, since) => {
+                self.queues.place(&mut self.view, index, waiting, since, self.io.clock.now());
+            }
+            Next::Unsaved(len, waiting, since) => self.make_room(index, len, waiting, since),
+            Next::Close => self.close(index),
+        }
+    }
+
+    /// No buffer was free for a connection's input: the oldest unfinished heads give way.
+    fn make_room(&mut self, index: u32, len: usize, waiting: Waiting, since: u32) {
+        for _ in 0..EVICTIONS {
+            match self.queues.oldest_head() {
+                Some(oldest) if oldest != index => self.close(oldest),
+                _ => break,
+            }
+            let Some(connection) = self.view.get(index as usize) else { return };
+            if self.io.save(connection, len) {
+                return self.settle(index, Next::Wait(waiting, since));
+            }
+        }
+        self.close(index);
+    }
+
+    /// Closes a connection: its slot is free at once, its number after the batch.
+    fn close(&mut self, index: u32) {
+        self.queues.leave(&mut self.view, index);
+        let Some(mut connection) = self.view.release(index as usize) else { return };
+        self.io.let_go(&mut connection);
+        if self.closing.len() == self.closing.capacity() {
+            // Only reached outside of a batch, where numbers may be used again.
+            self.closing.clear();
+        }
+        self.closing.push(connection.into_socket());
+        self.shared.closed(self.view.owner());
+    }
+
+    /// Goes on with the connections that had more to do than one turn allowed, each once.
+    fn take_turns(&mut self) {
+        let (_, count) = self.queues.turn();
+        for _ in 0..count {
+            let (Some(index), _) = self.queues.turn() else { return };
+            let Some(connection) = self.view.get(index as usize) else { return };
+            let next = self.io.drive(connection, Ready::default());
+            // Out and in again, so that the others come first.
+            let since = self.view.get(index as usize).map_or(0, |connection| connection.since);
+            self.queues.place(&mut self.view, index, Waiting::Progress, since, self.io.clock.now());
+            self.settle(index, next);
+        }
+        self.closing.clear();
+    }
+
+    fn expire(&mut self) {
+        let now = self.io.clock.now();
+        while let Some(index) = self.queues.expired(&mut self.view, now) {
+            let Some(connection) = self.view.get(index as usize) else { return };
+            let next = self.io.time_out(connection);
+            self.settle(index, next);
+        }
+        self.closing.clear();
+    }
+
+    fn housekeeping(&mut self, gate: &Gate) {
+        let now = self.io.clock.now();
+        if now.wrapping_sub(self.swept) >= SWEEP_MS {
+            self.swept = now;
+            self.io.handler.sweep(now, KEEP_OPEN_MS);
+        }
+        if self.epoch != self.shared.epoch() {
+            self.epoch = self.shared.epoch();
+            self.io.live = self.shared.live();
+            self.io.handler.reconfigure(&self.io.live);
+            self.queues.set_limits(limits(&self.io.live), now);
+            if let Some(listeners) = &mut self.listeners {
+                listeners.policy = self.io.live.config().server.over_capacity;
+            }
+        }
+        let shed = gate.shed.load(Ordering::Relaxed);
+        if shed > 0 {
+            for _ in 0..shed {
+                let Some(oldest) = self.queues.oldest_idle() else { break };
+                self.close(oldest);
+            }
+            self.closing.clear();
+            gate.shed.fetch_sub(shed, Ordering::Relaxed);
+        }
+        let idle = self.queues.idle();
+        if idle != self.idle_told {
+            self.idle_told = idle;
+            gate.idle.store(idle, Ordering::Relaxed);
+        }
+        if let Some(listeners) = &mut self.listeners
+            && !listeners.watched
+            && self.shared.has_room()
+        {
+            for (number, socket) in listeners.sockets.iter().enumerate() {
+                let _ = gate.epoll.add(socket.as_fd(), Interest::Read, SPECIAL + number as u64);
+            }
+            listeners.watched = true;
+        }
+    }
+
+    /// Whether the server stops and this worker has nothing more to finish.
+    fn is_done(&mut self, gate: &Gate) -> bool {
+        if !self.shared.stopping.load(Ordering::Relaxed) {
+            return false;
+        }
+        let now = self.io.clock.now();
+        let stop_at = *self.stop_at.get_or_insert_with(|| now.wrapping_add(limits(&self.io.live).timeout));
+        self.listeners = None;
+        self.io.stopping = true;
+        while let Some(idle) = self.queues.oldest_keep_alive() {
+            self.close(idle);
+        }
+        self.closing.clear();
+        gate.active.load(Ordering::Relaxed) == 0 || now.wrapping_sub(stop_at) as i32 >= 0
+    }
+}
