@@ -1,4 +1,5 @@
 //! monkey: a web server for embedded Linux.
 
 pub mod limits;
+pub mod log;
 pub mod sys;
