@@ -5,12 +5,26 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod credentials;
 pub mod epoll;
 pub mod errno;
+pub mod fault;
+mod fd;
 pub mod file;
+pub mod image;
+pub mod lockfile;
 pub mod memory;
+pub mod notify;
+pub mod passwd;
+pub mod process;
+pub mod signal;
 pub mod slots;
 pub mod socket;
+pub mod stderr;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod timer;
+pub mod wake;
 mod walk;
 
 pub use errno::Errno;

@@ -1,0 +1,147 @@
+//! Start-up and error messages: the back end of the `log` facade, to stderr or to the system log.
+//!
+//! One message is one line and one write, rendered in a fixed buffer: logging never allocates, and control characters
+//! are escaped, so that what a request contains cannot pass for a line of ours. Nor does it block: a reader of stderr or a system log
+//! that stops reading costs messages, which are counted and reported when it reads again.
+//!
+//! Access logs are not made here; they belong to the logger plugin.
+
+mod line;
+#[cfg(feature = "syslog")]
+mod syslog;
+
+pub use ::log::LevelFilter;
+use ::log::{Log, Metadata, Record};
+use line::Line;
+use std::fmt::{self, Arguments};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use crate::sys::stderr;
+
+/// The name the server goes by in messages.
+const NAME: &str = "monkey";
+
+/// The level in force unless something else is asked for.
+pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
+
+/// How long the first message waits for a reader of stderr that does not keep up, milliseconds. Once one has been lost none
+/// waits until a message goes through.
+const PATIENCE: u32 = 100;
+
+/// Where messages go: the key `LogTarget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Target {
+    /// `monkey[PID] LEVEL: message`, a line each.
+    Stderr,
+    /// The local system log, facility daemon. While it cannot be reached, stderr.
+    Syslog,
+}
+
+impl Target {
+    /// Refuses a target that this build does not have: asked when the configuration is checked.
+    pub fn available(self) -> Result<(), LogError> {
+        match self {
+            Target::Syslog if cfg!(not(feature = "syslog")) => Err(LogError::NotInThisBuild),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why messages cannot go where they should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogError {
+    /// The target is `syslog` and the feature was left out.
+    NotInThisBuild,
+    /// Another back end was installed first, by a program that embeds the server.
+    Taken,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogError::NotInThisBuild => {
+                "LogTarget syslog: not in this build; use stderr, or build with the feature `syslog`"
+            }
+            LogError::Taken => "another logger was installed before the server's",
+        })
+    }
+}
+
+impl std::error::Error for LogError {}
+
+struct Logger {
+    target: AtomicU8,
+    installed: AtomicU8,
+    /// Messages that stderr did not take since the last that it took.
+    lost: AtomicU32,
+}
+
+static LOGGER: Logger =
+    Logger { target: AtomicU8::new(Target::Stderr as u8), installed: AtomicU8::new(0), lost: AtomicU32::new(0) };
+
+/// Sends messages up to `level` to `target` from now on. May be called again, by a reload.
+pub fn init(target: Target, level: LevelFilter) -> Result<(), LogError> {
+    target.available()?;
+    if ::log::set_logger(&LOGGER).is_err() && LOGGER.installed.load(Ordering::Relaxed) == 0 {
+        return Err(LogError::Taken);
+    }
+    LOGGER.installed.store(1, Ordering::Relaxed);
+    LOGGER.target.store(target as u8, Ordering::Relaxed);
+    set_level(level);
+    Ok(())
+}
+
+/// Changes the level alone.
+pub fn set_level(level: LevelFilter) {
+    ::log::set_max_level(level);
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= ::log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        #[cfg(feature = "syslog")]
+        if self.target.load(Ordering::Relaxed) == Target::Syslog as u8
+            && syslog::SINK.send(record.level(), *record.args())
+        {
+            return;
+        }
+        self.to_stderr(record.level(), *record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+impl Logger {
+    fn to_stderr(&self, level: ::log::Level, message: Arguments<'_>) {
+        let patience = match self.lost.load(Ordering::Relaxed) {
+            0 => PATIENCE,
+            _ => 0,
+        };
+        if !stderr::wait_writable(patience) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            write_line(::log::Level::Warn, format_args!("{lost} messages lost: stderr was not being read"));
+        }
+        write_line(level, message);
+    }
+}
+
+fn write_line(level: ::log::Level, message: Arguments<'_>) {
+    let pid = std::process::id();
+    let line = Line::render(format_args!("{NAME}[{pid}] {level}: "), message);
+    // Nobody is left to tell where stderr is closed.
+    stderr::write(line.with_end());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! The PID file: who runs, and a lock that holds for as long as it does.
+//!
+//! The lock is flock(2)'s: it belongs to the open file, so it survives going into the background, and the kernel takes it
+//! back when the last process that holds the file ends, however it ends. (An fcntl lock goes when any descriptor of the
+//! file is closed, and a child does not inherit it.)
+
+use super::fd::check;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why there is no PID file.
+#[derive(Debug)]
+pub enum PidFileError {
+    /// A running process holds it.
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// The process id in it, unless it cannot be read.
+        pid: Option<u32>,
+    },
+    /// It cannot be made or written.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for PidFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PidFileError::Locked { path, pid } => {
+                write!(f, "PidFile {}: a server runs already", path.display())?;
+                if let Some(pid) = pid {
+                    write!(f, " as process {pid}")?;
+                }
+                f.write_str("; stop it or name another PidFile")
+            }
+            PidFileError::Io { path, error } => {
+                write!(f, "PidFile {}: {error}; name a file in a directory that can be written", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for PidFileError {}
+
+/// A locked PID file. Dropping it lets go of the lock and leaves the file, which the next server takes over;
+/// [`PidFile::remove`] is the orderly end.
+#[derive(Debug)]
+pub struct PidFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// How often a file that vanishes under us is tried again: each time another server ended just then.
+const TRIES: u32 = 16;
+
+impl PidFile {
+    /// Makes or takes over the file at `path` (mode 0644 less the umask), locks it, and writes the process id and a line
+    /// end into it. A symbolic link, a file with several names and anything but a regular file is refused: root writes here.
+    pub fn create(path: &Path) -> Result<PidFile, PidFileError> {
+        // The working directory changes before the file is removed.
+        let path = std::path::absolute(path).map_err(|error| PidFileError::Io { path: path.to_owned(), error })?;
+        for _ in 0..TRIES {
+            match PidFile::attempt(&path) {
+                Ok(Some(file)) => return Ok(PidFile { file, path }),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let pid = read_pid(&path);
+                    return Err(PidFileError::Locked { path, pid });
+                }
+                Err(error) => return Err(PidFileError::Io { path, error }),
+            }
+        }
+        Err(PidFileError::Io { path, error: io::Error::other("another process keeps replacing it") })
+    }
+
+    /// `None` if the file that was locked is no longer the one at `path`.
+    fn attempt(path: &Path) -> io::Result<Option<File>> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)?;
+        let kind = file.metadata()?;
+        if !kind.is_file() || kind.nlink() > 1 {
+            return Err(io::Error::other("not a regular file with one name"));
+        }
+        // SAFETY: flock takes an open descriptor and an integer.
+        check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })?;
+        if !is_at(&file, path) {
+            return Ok(None);
+        }
+        write_pid(&mut file)?;
+        Ok(Some(file))
+    }
+
+    /// Writes the process id again: after going into the background it is another one.
+    pub fn rewrite(&mut self) -> io::Result<()> {
+        write_pid(&mut self.file)
+    }
+
+    /// Removes the file, unless what is at its path now is another one, and lets go of the lock. A server without root's rights
+    /// often may not remove it: then the file is left empty, and the error says why.
+    pub fn remove(self) -> io::Result<()> {
+        if !is_at(&self.file, &self.path) {
+            return Ok(());
+        }
+        let removed = fs::remove_file(&self.path);
+        if removed.is_err() {
+            self.file.set_len(0)?;
+        }
+        removed
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("{}\n", std::process::id()).as_bytes())
+}
+
+fn read_pid(path: &Path) -> Option<u32> {
+    let mut text = String::new();
+    File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
+    text.trim_end().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::Daemon;
+    use crate::sys::testing::{self, Dir};
+    use std::io::BufRead;
+    use std::process::Stdio;
+
+    const PATH: &str = "MONKEY_TEST_PIDFILE";
+    const HOLDER: &str = "sys::lockfile::tests::held_by_another_process";
+
+    fn me() -> u32 {
+        std::process::id()
+    }
+
+    #[test]
+    fn made_and_removed() {
+        let dir = Dir::new();
+        let path = dir.join("monkey.pid");
+        let file = PidFile::create(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", me()));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o133, 0);
+        file.remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn stale_file_is_taken_over() {
+        let dir = Dir::new();
+        let path = dir.join("monkey.pid");
+        fs::write(&path, "4194303\nand a long rest that must go\n").unwrap();
+        let first = PidFile::create(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", me()));
+        // The lock is the open file's, so that it holds against our own process as well.
+        match PidFile::create(&path) {
+            Err(PidFileError::Locked { pid, .. }) => assert_eq!(pid, Some(me())),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        PidFile::create(&path).unwrap();
+    }
+
+    #[test]
+    fn only_our_own_file_is_removed() {
+        let dir = Dir::new();
+        let path = dir.join("monkey.pid");
+        let file = PidFile::create(&path).unwrap();
+        fs::rename(&path, dir.join("moved")).unwrap();
+        fs::write(&path, "another's").unwrap();
+        file.remove().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
+    }
+
+    #[test]
+    fn links_and_odd_files_are_refused() {
+        let dir = Dir::new();
+        let target = dir.join("target");
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, dir.join("symlink")).unwrap();
+        fs::hard_link(&target, dir.join("hardlink")).unwrap();
+        fs::create_dir(dir.join("folder")).unwrap();
+        for name in ["symlink", "hardlink", "folder", "missing/monkey.pid"] {
+            let made = PidFile::create(&dir.join(name));
+            let Err(PidFileError::Io { path, .. }) = &made else { panic!("{name}: {made:?}") };
+            assert_eq!(path, &dir.join(name));
+        }
+        assert!(matches!(PidFile::create(Path::new("/dev/null")), Err(PidFileError::Io { .. })));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+    }
+
+    fn in_role(role: &str) -> ! {
+        let path = PathBuf::from(std::env::var_os(PATH).unwrap());
+        let mut file = PidFile::create(&path).unwrap();
+        if role == "background" {
+            let daemon = Daemon::start().unwrap();
+            file.rewrite().unwrap();
+            daemon.ready().unwrap();
+        } else {
+            println!("holding");
+        }
+        // Until the test kills it: a crash must free the lock.
+        loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+    }
+
+    fn kill(pid: u32) {
+        // SAFETY: integers only; the process is one this test started.
+        assert_eq!(unsafe { libc::kill(pid.try_into().unwrap(), libc::SIGKILL) }, 0);
+    }
+
+    #[test]
+    fn held_by_another_process() {
+        if let Some(role) = testing::role() {
+            in_role(&role);
+        }
+        let dir = Dir::new();
+        let path = dir.join("monkey.pid");
+        let mut holder =
+            testing::command(HOLDER, "foreground").env(PATH, &path).stdout(Stdio::piped()).spawn().unwrap();
+        let out = io::BufReader::new(holder.stdout.take().unwrap());
+        assert!(out.lines().any(|line| line.unwrap().contains("holding")));
+        let error = PidFile::create(&path).unwrap_err();
+        assert!(matches!(error, PidFileError::Locked { pid: Some(pid), .. } if pid == holder.id()), "{error}");
+        kill(holder.id());
+        holder.wait().unwrap();
+        PidFile::create(&path).unwrap().remove().unwrap();
+    }
+
+    #[test]
+    fn lock_outlives_going_into_the_background() {
+        let dir = Dir::new();
+        let path = dir.join("monkey.pid");
+        let run = testing::run(testing::command(HOLDER, "background").env(PATH, &path));
+        assert_eq!(run.status.code(), Some(0), "{run:#?}");
+        let error = PidFile::create(&path).unwrap_err();
+        let PidFileError::Locked { pid: Some(pid), .. } = error else { panic!("{error}") };
+        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+        assert_eq!(exe, std::env::current_exe().unwrap());
+        kill(pid);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            match PidFile::create(&path) {
+                Ok(file) => break file.remove().unwrap(),
+                Err(PidFileError::Locked { .. }) if std::time::Instant::now() < end => {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn file_that_cannot_be_removed_is_emptied() {
+        use std::os::unix::fs::PermissionsExt;
+        const NAME: &str = "sys::lockfile::tests::file_that_cannot_be_removed_is_emptied";
+        if testing::role().is_some() {
+            let path = PathBuf::from(std::env::var_os(PATH).unwrap());
+            let file = PidFile::create(&path).unwrap();
+            crate::sys::credentials::drop_to(&crate::sys::credentials::Identity {
+                uid: 4321,
+                gid: 4321,
+                groups: vec![4321],
+            })
+            .unwrap();
+            assert_eq!(file.remove().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            testing::pass();
+        }
+        if !testing::root_or_skip("removing the PID file without rights") {
+            return;
+        }
+        let dir = Dir::new();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = dir.join("monkey.pid");
+        testing::run(testing::command(NAME, "x").env(PATH, &path)).assert_pass();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+}
