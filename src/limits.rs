@@ -42,3 +42,42 @@ pub const INPUT_ROOM: usize = HEAD_MAX + 1024;
 /// `...`. Well under PIPE_BUF, so that lines of several threads never mix on a pipe.
 pub const LOG_LINE_MAX: usize = 1024;
 >>>>>>> process
+
+/// Most workers. The configuration refuses more; `Workers 0` takes no more.
+pub const WORKERS_MAX: usize = 64;
+
+/// Bytes of a worker's stack. Touched pages count as used; unoptimised builds need more.
+pub const STACK_SIZE: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 64 * 1024 };
+
+/// Connections the default ceiling pays for.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// Connections below which a ceiling is called too low.
+pub const CONNECTIONS_MIN: usize = 64;
+
+/// Slots beyond the connection limit, for clients that come while an idle one is asked to leave.
+pub const HEADROOM: usize = 64;
+
+/// Descriptors besides connections and open files: listeners, event queues, signals, logs.
+pub const OTHER_FILES: usize = 64;
+
+/// Files a worker keeps open at once. When all are in use by answers under way, a request for another file is answered 503.
+pub const OPEN_FILES_MAX: u16 = 128;
+
+/// Paths that lead to nothing which a worker remembers, for a second each.
+pub const MISSES_MAX: u16 = 16;
+
+/// Bytes a worker remembers their answers in.
+pub const MISS_BYTES: usize = 8 * 1024;
+
+/// Smallest cache of answers a worker is given, bytes.
+pub const ARENA_MIN: usize = 20 * 1024;
+
+/// Smallest pool of buffers a worker is given, bytes: one of each size.
+pub const POOL_MIN: usize = 56 * 1024;
+
+/// What the program's own pages may take, KB: the budget of the shipped binary.
+pub const EXECUTABLE_KB: usize = 300;
+
+/// What the heap holds after start, KB: the configuration, tables of names, thread bookkeeping.
+pub const HEAP_KB: usize = 128;

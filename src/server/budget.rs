@@ -1,0 +1,168 @@
+//! How the memory ceiling is divided: every writable byte the server can come to use, decided before it starts.
+
+use std::fmt;
+
+use crate::config::Server;
+use crate::limits::{
+    ARENA_MIN, CONNECTIONS_MAX, CONNECTIONS_MIN, EXECUTABLE_KB, HEAD_MAX, HEADROOM, HEAP_KB, INPUT_ROOM, MISS_BYTES,
+    MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, STACK_SIZE, WORKERS_MAX,
+};
+use crate::server::connection::Connection;
+use crate::server::worker::EVENTS_A_TURN;
+use crate::storage::pool::{Class, Pool};
+use crate::sys::slots::Slots;
+use crate::vhost::table::OpenFiles;
+
+/// The division of memory, in bytes unless said otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// The ceiling.
+    pub limit: usize,
+    /// Number of workers.
+    pub workers: usize,
+    /// Most connections at once.
+    pub connections: usize,
+    /// Entries of the connection table: one a descriptor number.
+    pub slots: usize,
+    /// What each worker takes however little it does: stack, scratch buffers, indexes.
+    pub worker: usize,
+    /// Each worker's cache of answers.
+    pub arena: usize,
+    /// Each worker's buffer pool: how many buffers of each size.
+    pub pool: [Class; 4],
+    /// Program, heap and the scheduler's stack.
+    pub fixed: usize,
+}
+
+/// Why the memory can not be divided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BudgetError {
+    /// The ceiling is too low for what the configuration asks for.
+    TooLittle {
+        /// KB the ceiling would have to be.
+        needed: usize,
+        /// KB it is.
+        limit: usize,
+        /// Workers asked for.
+        workers: usize,
+    },
+    /// The process may not open enough descriptors.
+    Descriptors {
+        /// How many it may open.
+        limit: u64,
+        /// How many are needed at least.
+        needed: usize,
+    },
+}
+
+impl fmt::Display for BudgetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BudgetError::TooLittle { needed, limit, workers } => write!(
+                f,
+                "MemoryLimit {limit} KB is too little for {workers} workers: raise MemoryLimit to {needed} or lower Workers"
+            ),
+            BudgetError::Descriptors { limit, needed } => write!(
+                f,
+                "this process may open only {limit} files, and {needed} are needed at least: raise FDLimit or `ulimit -n`"
+            ),
+        }
+    }
+}
+
+/// The share of the buffer pool that each class of buffers takes, in sixteenths, smallest class first. Heads of slow
+/// clients are small; the largest class holds a whole gathered output.
+const POOL_SHARES: [(usize, usize); 4] = [(1024, 3), (4096, 4), (INPUT_ROOM, 5), (OUTPUT_ROOM, 4)];
+
+fn pool_classes(bytes: usize) -> [Class; 4] {
+    POOL_SHARES.map(|(size, share)| Class {
+        size: size as u32,
+        count: (bytes * share / 16 / size).clamp(1, usize::from(u16::MAX)) as u16,
+    })
+}
+
+/// What each worker takes besides its arena and pool.
+fn worker_bytes() -> usize {
+    let scratch = INPUT_ROOM + HEAD_MAX + PATH_ROOM + OUTPUT_ROOM + EVENTS_A_TURN * 16;
+    let index = OpenFiles::index_bytes(OPEN_FILES_MAX) + OpenFiles::index_bytes(MISSES_MAX);
+    STACK_SIZE + scratch + index + MISS_BYTES
+}
+
+impl Budget {
+    /// Divides `MemoryLimit`. `cpus` is how many processors there are, for `Workers 0`; `descriptors` how many files the
+    /// process may open.
+    pub fn new(server: &Server, cpus: usize, descriptors: u64) -> Result<Budget, BudgetError> {
+        let limit = server.memory_limit as usize * 1024;
+        let fixed = (EXECUTABLE_KB + HEAP_KB) * 1024 + STACK_SIZE;
+        let slot = Slots::<Connection>::SLOT_SIZE;
+        let wanted = match server.workers {
+            0 => cpus.clamp(1, WORKERS_MAX),
+            workers => workers as usize,
+        };
+        let smallest = |workers: usize| {
+            let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+            let table = (CONNECTIONS_MIN + HEADROOM + others) * slot;
+            fixed + table + workers * (worker_bytes() + ARENA_MIN + POOL_MIN)
+        };
+        // One worker a processor is a wish, a number in the configuration an order.
+        let mut workers = wanted;
+        while server.workers == 0 && workers > 1 && smallest(workers) > limit {
+            workers -= 1;
+        }
+        if smallest(workers) > limit {
+            let needed = smallest(workers).div_ceil(1024);
+            return Err(BudgetError::TooLittle { needed, limit: server.memory_limit as usize, workers });
+        }
+        let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+        let free = limit - fixed - workers * worker_bytes();
+        let affordable = (free - workers * (ARENA_MIN + POOL_MIN)) / slot;
+        let allowed = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        let minimum = others + HEADROOM + 1;
+        if allowed < minimum {
+            return Err(BudgetError::Descriptors { limit: descriptors, needed: minimum });
+        }
+        let most = affordable.min(allowed) - HEADROOM - others;
+        // Beyond the usual number, connections take no more than half of what is free.
+        let usual = CONNECTIONS_MAX.max(free / 2 / slot);
+        let connections = most.min(usual);
+        let slots = connections + HEADROOM + others;
+        let share = (free - slots * slot) / workers;
+        let arena = (share * 2 / 5).max(ARENA_MIN);
+        let pool = pool_classes(share - arena);
+        Ok(Budget { limit, workers, connections, slots, worker: worker_bytes(), arena, pool, fixed })
+    }
+
+    /// Descriptors that serve the most connections any ceiling of this size could pay for.
+    pub fn descriptors_wanted(server: &Server, cpus: usize) -> u64 {
+        let slot = Slots::<Connection>::SLOT_SIZE;
+        let workers = if server.workers == 0 { cpus } else { server.workers as usize };
+        let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+        let paid = server.memory_limit as usize * 1024 / 2 / slot;
+        (CONNECTIONS_MAX.max(paid) + HEADROOM + others) as u64
+    }
+
+    /// All of it together: never more than the ceiling.
+    pub fn total(&self) -> usize {
+        let table = self.slots * Slots::<Connection>::SLOT_SIZE;
+        self.fixed + table + self.workers * (self.worker + self.arena + Pool::bytes(&self.pool))
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kb = |bytes: usize| bytes / 1024;
+        write!(
+            f,
+            "memory: at most {} of {} KB: program and heap {}, {} connections {}, {} workers with {} each (cache {}, buffers {})",
+            kb(self.total()),
+            kb(self.limit),
+            kb(self.fixed),
+            self.connections,
+            kb(self.slots * Slots::<Connection>::SLOT_SIZE),
+            self.workers,
+            kb(self.worker + self.arena + Pool::bytes(&self.pool)),
+            kb(self.arena),
+            kb(Pool::bytes(&self.pool)),
+        )
+    }
+}

@@ -1,0 +1,14 @@
+//! The running server: start-up order, the scheduler, the workers and the life of a connection.
+//!
+//! [`start::run`] is the way in. The threads share [`shared::Shared`]; a connection belongs to one worker from its
+//! hand-over on.
+
+mod acceptor;
+pub mod budget;
+pub mod connection;
+mod io;
+mod queues;
+mod scheduler;
+mod shared;
+pub mod start;
+mod worker;
