@@ -1,5 +1,6 @@
 //! monkey: a web server for embedded Linux.
 
+pub mod cli;
 pub mod config;
 pub mod file;
 pub mod http;

@@ -11,6 +11,7 @@ pub mod etag;
 pub mod head;
 pub mod host;
 pub mod list;
+pub mod pattern;
 pub mod range;
 pub mod span;
 pub mod target;

@@ -33,6 +33,7 @@ impl ByteRange {
 
 /// What to do about a `Range` field.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant)] // there is no heap to put the large one on
 pub enum Ranges {
     /// Nothing, send the whole file with 200: a syntax error, a unit other than bytes, more than
     /// [`RANGES_MAX`] ranges, or only a suffix of an empty file (which no `Content-Range` can say).

@@ -1,0 +1,124 @@
+//! docs/CONFIGURATION.md, written from the table.
+//! Renew it with `UPDATE_DOCS=1 cargo test --lib configuration_page`.
+
+use std::fmt::Write;
+
+use super::plugins::{PLUGINS, built_in_text};
+use super::table::{File, Key, Kind, Reload, Section, State};
+
+const FILES: [(File, &str, &str); 4] = [
+    (File::Server, "monkey.conf", "The server."),
+    (
+        File::Site,
+        "sites/NAME",
+        "A site. `sites/default` must be there and is the first; every other file is one more, in the order of their names, but for dotfiles and names ending in `~`.",
+    ),
+    (File::Mime, "monkey.mime", "Media types. Must be there; the shipped one is built in for `-o` alone."),
+    (File::PluginsLoad, "plugins.load", "Need not be there."),
+];
+
+const HEAD: &str = include_str!("../../docs/configuration.head.md");
+
+fn page() -> String {
+    let mut page = String::from(HEAD);
+    for (file, name, what) in FILES {
+        let _ = write!(page, "\n## {name}\n\n{what}\n");
+        for section in file.sections() {
+            if section.state == State::Active {
+                write_section(&mut page, section);
+            }
+        }
+        let later: Vec<String> = file
+            .sections()
+            .iter()
+            .filter(|section| section.state == State::NotYet)
+            .map(|section| format!("`[{}]`", section.name))
+            .collect();
+        if !later.is_empty() {
+            let _ = write!(page, "\nNot in this build yet, and refused: {}.\n", later.join(", "));
+        }
+    }
+    page.push_str(
+        "\n## Plugins\n\nA section of a site that belongs to a plugin is refused unless the plugin is built in.\n\n",
+    );
+    page.push_str("| Plugin | Sections in a site |\n|---|---|\n");
+    for plugin in PLUGINS.iter().filter(|plugin| !plugin.site.is_empty()) {
+        let names: Vec<String> = plugin.site.iter().map(|section| format!("`[{}]`", section.name)).collect();
+        let _ = writeln!(page, "| {} | {} |", plugin.name, names.join(", "));
+    }
+    page
+}
+
+fn write_section(page: &mut String, section: &Section) {
+    let required = if section.required { " Required." } else { "" };
+    let _ = write!(
+        page,
+        "\n### [{}]\n\n{}{required}\n\n| Key | Value | Default | Reload | Meaning |\n|---|---|---|---|---|\n",
+        section.name, section.doc
+    );
+    for key in section.keys.iter().filter(|key| key.state == State::Active).chain(section.free) {
+        let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+        let reload = if key.reload == Reload::InPlace { "yes" } else { "restart" };
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {default} | {reload} | {}{} |",
+            key.name,
+            value(key),
+            escaped(key.doc),
+            marks(key)
+        );
+    }
+    let later: Vec<String> =
+        section.keys.iter().filter(|key| key.state == State::NotYet).map(|key| format!("`{}`", key.name)).collect();
+    if !later.is_empty() {
+        let _ = write!(page, "\nNot in this build yet, and refused: {}.\n", later.join(", "));
+    }
+}
+
+fn marks(key: &Key) -> &'static str {
+    match (key.required, key.many) {
+        (true, _) => " Required.",
+        (_, true) => " May be repeated.",
+        _ => "",
+    }
+}
+
+fn value(key: &Key) -> String {
+    match key.kind {
+        Kind::Text(what) | Kind::Words(what) => escaped(what),
+        Kind::Number { min, max, unit } => format!("{min} to {max} {unit}").trim_end().into(),
+        Kind::Switch => "On, Off".into(),
+        Kind::Choice(words) => words.join(", "),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+#[test]
+fn configuration_page_is_what_the_table_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
+    let page = page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == page,
+        "docs/CONFIGURATION.md is out of date: UPDATE_DOCS=1 cargo test --lib configuration_page"
+    );
+}
+
+#[test]
+fn every_active_key_is_described() {
+    for (file, _, _) in FILES {
+        for section in file.sections().iter().filter(|section| section.state == State::Active) {
+            assert!(!section.doc.is_empty(), "[{}]", section.name);
+            for key in section.keys.iter().filter(|key| key.state == State::Active) {
+                assert!(!key.doc.is_empty(), "[{}] {}", section.name, key.name);
+            }
+        }
+    }
+    assert!(built_in_text().starts_with("plugins built in: "));
+}

@@ -1,0 +1,234 @@
+//! Reading the files of a configuration, and refusing those that anyone could have written.
+
+use std::fmt;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Largest configuration file accepted, bytes. A larger one is refused: it is some other file.
+pub const FILE_MAX: u64 = 1024 * 1024;
+
+/// Why a file or directory cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It is not there.
+    Missing,
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Missing => f.write_str("no such file or directory"),
+            Trouble::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        match error.kind() {
+            io::ErrorKind::NotFound => Trouble::Missing,
+            io::ErrorKind::PermissionDenied => Trouble::Other("permission denied".into()),
+            _ => Trouble::Other(error.to_string()),
+        }
+    }
+}
+
+/// Where configuration text comes from.
+pub(super) trait Files {
+    /// The content of a regular file of at most [`FILE_MAX`] bytes.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble>;
+    /// The names in a directory, sorted, each with whether it is a regular file (or a link to one).
+    fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble>;
+    /// Whether a directory is there and safe to read from.
+    fn check_directory(&self, dir: &Path) -> Result<(), Trouble>;
+    /// One name for one file, however it was spelt.
+    fn identity(&self, path: &Path) -> PathBuf;
+}
+
+/// The file system.
+pub(super) struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble> {
+        // Looked at before it is opened: opening a FIFO would wait for a writer.
+        if !fs::metadata(path)?.is_file() {
+            return Err(Trouble::Other("not a regular file".into()));
+        }
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        check_writers(path, &about)?;
+        let mut content = Vec::new();
+        let read = file.take(FILE_MAX + 1).read_to_end(&mut content);
+        match read {
+            Err(error) => Err(error.into()),
+            Ok(length) if length as u64 > FILE_MAX => {
+                Err(Trouble::Other(format!("larger than {FILE_MAX} bytes: not a configuration file")))
+            }
+            Ok(_) => Ok(content),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {
+        self.check_directory(dir)?;
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string();
+            let name =
+                name.map_err(|name| Trouble::Other(format!("the name {name:?} in it is not UTF-8: rename that file")))?;
+            // A link to nothing counts as a file, so that reading it says what is wrong.
+            let is_file = fs::metadata(entry.path()).map_or(true, |about| about.is_file());
+            names.push((name, is_file));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn check_directory(&self, dir: &Path) -> Result<(), Trouble> {
+        let about = fs::metadata(dir)?;
+        if !about.is_dir() {
+            return Err(Trouble::Other("not a directory".into()));
+        }
+        check_writers(dir, &about)
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+    }
+}
+
+/// Refuses what every user of the machine may write: it would let them decide what the server serves and as whom.
+fn check_writers(path: &Path, about: &Metadata) -> Result<(), Trouble> {
+    let mode = about.mode() & 0o7777;
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(Trouble::Other(format!(
+        "every user may write here (mode {mode:04o}), so anyone could change what the server does: chmod o-w '{}'",
+        path.display()
+    )))
+}
+
+/// The files that match `pattern`, sorted, names beginning with a dot left out unless the pattern names the dot: `*`
+/// stands for any run of characters and `?` for one, within one component (glob(7)).
+pub(super) fn glob(files: &dyn Files, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = vec![PathBuf::new()];
+    let mut components = pattern.components().peekable();
+    while let Some(component) = components.next() {
+        let last = components.peek().is_none();
+        let text = component.as_os_str().to_str().unwrap_or_default();
+        if !has_wildcard(text) {
+            found.iter_mut().for_each(|path| path.push(component));
+            continue;
+        }
+        let mut next = Vec::new();
+        for dir in &found {
+            let names = files.list(dir).map_err(|what| format!("{}: {what}", dir.display()))?;
+            let fits = names.iter().filter(|(name, is_file)| {
+                *is_file == last && (!name.starts_with('.') || text.starts_with('.')) && matches(text, name)
+            });
+            next.extend(fits.map(|(name, _)| dir.join(name)));
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
+/// Whether `text` is a pattern for [`glob`] rather than a plain name.
+pub(super) fn has_wildcard(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// Greedy with one step back to the last `*`: never worse than pattern times name.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (mut pattern, mut name) = (pattern.chars(), name.chars());
+    let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
+    loop {
+        let (mut after, mut rest) = (pattern.clone(), name.clone());
+        match (after.next(), rest.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                retry = Some((after.clone(), name.clone()));
+                pattern = after;
+            }
+            (Some(p), Some(c)) if p == '?' || p == c => (pattern, name) = (after, rest),
+            _ => {
+                let Some((from, at)) = retry.as_mut() else { return false };
+                if at.next().is_none() {
+                    return false;
+                }
+                (pattern, name) = (from.clone(), at.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Files that exist only in a test.
+    #[derive(Default)]
+    pub(in crate::config) struct Memory(pub BTreeMap<PathBuf, Vec<u8>>);
+
+    impl Memory {
+        pub(in crate::config) fn with(files: &[(&str, &str)]) -> Memory {
+            Memory(files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect())
+        }
+    }
+
+    impl Files for Memory {
+        fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble> {
+            self.0.get(path).cloned().ok_or(Trouble::Missing)
+        }
+        fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {
+            let mut names: Vec<(String, bool)> = Vec::new();
+            for path in self.0.keys() {
+                let Ok(rest) = path.strip_prefix(dir) else { continue };
+                let mut parts = rest.iter();
+                let Some(name) = parts.next().and_then(|name| name.to_str()) else { continue };
+                if !names.iter().any(|(known, _)| known == name) {
+                    names.push((name.into(), parts.next().is_none()));
+                }
+            }
+            if names.is_empty() { Err(Trouble::Missing) } else { Ok(names) }
+        }
+        fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
+            Ok(())
+        }
+        fn identity(&self, path: &Path) -> PathBuf {
+            path.to_path_buf()
+        }
+    }
+
+    #[test]
+    fn wildcards() {
+        for (pattern, name, fits) in [
+            ("*", "", true),
+            ("*.conf", "a.conf", true),
+            ("*.conf", ".conf", true),
+            ("*.conf", "a.conf~", false),
+            ("a*b*c", "axxbyybzc", true),
+            ("a*b*c", "axxbyybz", false),
+            ("?.conf", "é.conf", true),
+            ("?.conf", ".conf", false),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("**a", "bca", true),
+        ] {
+            assert_eq!(matches(pattern, name), fits, "{pattern} against {name}");
+        }
+    }
+
+    #[test]
+    fn glob_goes_through_directories_in_order_and_skips_dotfiles() {
+        let files = Memory::with(&[("/c/b/1.conf", ""), ("/c/a/2.conf", ""), ("/c/a/.3.conf", ""), ("/c/a/2.txt", "")]);
+        let found = glob(&files, Path::new("/c/*/*.conf")).unwrap();
+        assert_eq!(found, [PathBuf::from("/c/a/2.conf"), PathBuf::from("/c/b/1.conf")]);
+    }
+}

@@ -1,0 +1,173 @@
+//! From a directory to a [`Config`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::check::check;
+use super::diagnostic::{Diagnostic, Findings, Position, Report};
+use super::files::{Disk, Files, Trouble};
+use super::raw::{RawConfig, read, read_text};
+use super::table::File;
+use super::{Config, MimeTable, Options, Site, find, mime, plugins, server, site};
+
+/// The shipped monkey.mime, for `-o`.
+const BUILT_IN_MIME: &[u8] = include_bytes!("../../conf/monkey.mime");
+
+/// Reads everything that the options name. Answers with the warnings and notes, or, when there is any error, with all
+/// errors of all files.
+pub fn load(options: &Options) -> Result<(Config, Vec<Diagnostic>), Report> {
+    let mut out = Findings::default();
+    let config = load_from(&Disk, options, &mut out);
+    out.finish(config)
+}
+
+/// As [`load`]. `None` when an error left nothing to go on with.
+pub(super) fn load_from(files: &dyn Files, options: &Options, out: &mut Findings) -> Option<Config> {
+    if let Some(name) = options.transport.as_deref().filter(|name| *name != "liana") {
+        let what = format!("the transport {name} is not in this build: write liana");
+        out.error(&Position::of_file("command line --transport"), what);
+    }
+    match &options.one_shot {
+        Some(dir) => one_shot(files, dir, options, out),
+        None => directory(files, options, out),
+    }
+}
+
+/// One directory served with nothing but built-in defaults.
+fn one_shot(files: &dyn Files, dir: &Path, options: &Options, out: &mut Findings) -> Option<Config> {
+    let dir = absolute(dir);
+    // Only whether it is there: who may write to what is served is the business of who serves it.
+    if !dir.is_dir() {
+        out.error(&Position::of_file(&dir), "not a directory: name one that is there after -o");
+        return None;
+    }
+    let default = Position::of_file("built-in defaults");
+    // An empty [SERVER] section is what the defaults follow from; that it is empty need not be told.
+    let mut silent = Findings::default();
+    let empty = read_text(files, Path::new("built-in defaults"), b"[SERVER]", &mut silent);
+    let server = server::resolve(&empty, &dir, options, &default, &mut silent);
+    let mime = built_in_mime(files, out);
+    Some(Config { sites: vec![Site::of_directory(dir.clone())], dir, server, mime })
+}
+
+/// The table of the shipped monkey.mime.
+fn built_in_mime(files: &dyn Files, out: &mut Findings) -> MimeTable {
+    let name = Path::new("built-in monkey.mime");
+    mime::resolve(&read_text(files, name, BUILT_IN_MIME, out), &Position::of_file(name), out)
+}
+
+fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option<Config> {
+    let dir = match &options.config_dir {
+        Some(dir) => absolute(dir),
+        None => match find::directory() {
+            Some(dir) => dir,
+            None => {
+                let path = Path::new(find::INSTALLED).join(find::SERVER_CONF);
+                out.error(&Position::of_file(path), "no such file: name another configuration directory with -c DIR");
+                return None;
+            }
+        },
+    };
+    if let Err(what) = files.check_directory(&dir) {
+        out.error(&Position::of_file(&dir), with_hint(&what, "name another configuration directory with -c DIR"));
+        return None;
+    }
+    let named = |name: &Option<PathBuf>, default: &str| dir.join(name.as_deref().unwrap_or(Path::new(default)));
+
+    let path = named(&options.server_conf, find::SERVER_CONF);
+    let server =
+        main_file(files, &path, "name another configuration directory with -c DIR, or another file with -s FILE", out)
+            .map(|(raw, at)| server::resolve(&raw, &dir, options, &at, out));
+    let path = named(&options.mime_file, "monkey.mime");
+    let mime =
+        main_file(files, &path, "name another configuration directory with -c DIR, or another file with -m FILE", out)
+            .map(|(raw, at)| mime::resolve(&raw, &at, out));
+    let sites = sites(files, &named(&options.sites_dir, "sites"), &dir, out);
+    plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
+    plugins::pass_over(files, &named(&options.plugins_dir, "plugins"), out);
+    Some(Config { dir: dir.clone(), server: server?, sites, mime: mime? })
+}
+
+/// Reads a file that must be there.
+fn main_file(files: &dyn Files, path: &Path, hint: &str, out: &mut Findings) -> Option<(RawConfig, Position)> {
+    let at = Position::of_file(path);
+    match files.read(path) {
+        Ok(content) => Some((read_text(files, path, &content, out), at)),
+        Err(what) => {
+            out.error(&at, with_hint(&what, hint));
+            None
+        }
+    }
+}
+
+/// The hint says how to point elsewhere, which helps only where there is nothing.
+fn with_hint(what: &Trouble, hint: &str) -> String {
+    match what {
+        Trouble::Missing => format!("{what}: {hint}"),
+        Trouble::Other(_) => what.to_string(),
+    }
+}
+
+/// sites/default, then every other file by name.
+fn sites(files: &dyn Files, sites_dir: &Path, dir: &Path, out: &mut Findings) -> Vec<Site> {
+    let mut sites = Vec::new();
+    let names = match files.list(sites_dir) {
+        Ok(names) => names,
+        Err(what) => {
+            out.error(&Position::of_file(sites_dir), with_hint(&what, "name another directory with -S DIR"));
+            return sites;
+        }
+    };
+    let first = "default";
+    if !names.iter().any(|(name, is_file)| name == first && *is_file) {
+        out.error(&Position::of_file(sites_dir.join(first)), "no such file: the first site must have this name");
+    }
+    let others = names.iter().filter(|(name, _)| name != first);
+    for (name, is_file) in names.iter().filter(|(name, _)| name == first).chain(others) {
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
+        let path = sites_dir.join(name);
+        if !is_file {
+            out.warning(&Position::of_file(&path), "not a regular file: passed over");
+            continue;
+        }
+        if let Some(raw) = read(files, &path, out) {
+            sites.push(site::resolve(&raw, dir, files, &Position::of_file(&path), out));
+            same_names(&sites, out);
+        }
+    }
+    sites
+}
+
+/// Warns of names of the newest site that an earlier one has.
+fn same_names(sites: &[Site], out: &mut Findings) {
+    let Some((site, earlier)) = sites.split_last() else { return };
+    let mut known: BTreeMap<&str, &Position> = BTreeMap::new();
+    for other in earlier {
+        for name in &other.names {
+            known.entry(name).or_insert(&other.at);
+        }
+    }
+    for name in &site.names {
+        if let Some(first) = known.get(name.as_str()) {
+            out.warning(&site.at, format!("{name} is already the name of the site at {first}: it goes there"));
+        }
+    }
+}
+
+/// plugins.load has no effect on a static program, but what is wrong in it is told. Need not exist unless it was named.
+fn plugins_load(files: &dyn Files, path: &Path, named: bool, out: &mut Findings) {
+    match files.read(path) {
+        Ok(content) => {
+            let raw = read_text(files, path, &content, out);
+            check(&raw, File::PluginsLoad, &Position::of_file(path), out);
+        }
+        Err(Trouble::Missing) if !named => {}
+        Err(what) => out.error(&Position::of_file(path), what.to_string()),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}

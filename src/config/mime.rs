@@ -1,0 +1,173 @@
+//! monkey.mime: which media type a file name extension stands for.
+
+use super::check::check;
+use super::diagnostic::{Findings, Position};
+use super::raw::{RawConfig, RawEntry};
+use super::table::File;
+use crate::wire::chars::is_tchar;
+
+/// Longest extension, bytes.
+pub const EXTENSION_MAX: usize = 32;
+
+/// Longest media type with its parameters, bytes.
+pub const MEDIA_TYPE_MAX: usize = 127;
+
+/// The table: one text, and an index sorted by extension. Each media type is stored once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MimeTable {
+    text: Box<str>,
+    entries: Box<[Entry]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    extension: Slice,
+    media_type: Slice,
+}
+
+/// A part of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slice {
+    start: u32,
+    length: u8,
+}
+
+impl MimeTable {
+    /// The media type of a file name or path, by what follows its last `.` (in any case). `None` when the table does not
+    /// say. Allocates nothing.
+    pub fn lookup(&self, name: &[u8]) -> Option<&str> {
+        let dot = name.iter().rposition(|byte| *byte == b'.')?;
+        let wanted = name.get(dot + 1..)?;
+        let order = |entry: &Entry| {
+            let extension = self.get(entry.extension).bytes();
+            extension.cmp(wanted.iter().map(u8::to_ascii_lowercase))
+        };
+        let found = self.entries.binary_search_by(order).ok()?;
+        self.entries.get(found).map(|entry| self.get(entry.media_type))
+    }
+
+    /// How many extensions it knows.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn get(&self, slice: Slice) -> &str {
+        let start = slice.start as usize;
+        self.text.get(start..start + usize::from(slice.length)).unwrap_or_default()
+    }
+
+    fn from_pairs(mut pairs: Vec<(String, &str)>) -> MimeTable {
+        pairs.sort();
+        let mut text = String::new();
+        let mut types: Vec<(&str, Slice)> = Vec::new();
+        let mut entries = Vec::with_capacity(pairs.len());
+        for (extension, media_type) in &pairs {
+            let extension = append(&mut text, extension);
+            let known = types.iter().find(|(known, _)| known == media_type).map(|(_, slice)| *slice);
+            let media_type = known.unwrap_or_else(|| {
+                let slice = append(&mut text, media_type);
+                types.push((media_type, slice));
+                slice
+            });
+            entries.push(Entry { extension, media_type });
+        }
+        MimeTable { text: text.into(), entries: entries.into() }
+    }
+}
+
+/// Lengths were checked against [`EXTENSION_MAX`] and [`MEDIA_TYPE_MAX`], the text against the size of a file.
+fn append(text: &mut String, part: &str) -> Slice {
+    let start = text.len() as u32;
+    text.push_str(part);
+    Slice { start, length: part.len() as u8 }
+}
+
+pub(super) fn resolve(raw: &RawConfig, whole: &Position, out: &mut Findings) -> MimeTable {
+    let values = check(raw, File::Mime, whole, out);
+    let mut pairs = Vec::new();
+    for entry in values.all("MIMETYPES", "EXTENSION") {
+        let extension = entry.key.as_str();
+        if extension.len() > EXTENSION_MAX || !extension.bytes().all(|b| b.is_ascii_graphic() && b != b'.' && b != b'/')
+        {
+            let what = format!(
+                "\"{extension}\" is not an extension: write up to {EXTENSION_MAX} characters without dot or slash"
+            );
+            out.error(&entry.at, what);
+        } else if check_media_type(entry, out) {
+            pairs.push((extension.to_ascii_lowercase(), entry.value.as_str()));
+        }
+    }
+    MimeTable::from_pairs(pairs)
+}
+
+/// Whether the value is `type/subtype`, with parameters perhaps (RFC 9110 section 8.3.1).
+pub(super) fn check_media_type(entry: &RawEntry, out: &mut Findings) -> bool {
+    let value = entry.value.as_str();
+    let (main, _) = value.split_once(';').unwrap_or((value, ""));
+    let token = |part: &str| !part.is_empty() && part.bytes().all(is_tchar);
+    let good = main.trim_end().split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+    if !good || value.len() > MEDIA_TYPE_MAX || !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        let what = format!("\"{value}\" is not a media type: write one such as text/plain; charset=utf-8");
+        out.error(&entry.value_at, what);
+        return false;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::Memory;
+    use super::super::raw::read_text;
+    use super::*;
+    use std::path::Path;
+
+    fn table(text: &str) -> (MimeTable, Vec<String>) {
+        let mut out = Findings::default();
+        let raw = read_text(&Memory::default(), Path::new("mime"), text.as_bytes(), &mut out);
+        let table = resolve(&raw, &Position::of_file("mime"), &mut out);
+        (table, out.list.iter().map(|found| found.to_string()).collect())
+    }
+
+    #[test]
+    fn lookup_is_by_the_last_dot_and_in_any_case() {
+        let (mime, found) = table(
+            "[MIMETYPES]\n  HTML text/html; charset=utf-8\n  gz application/gzip\n  htm text/html; charset=utf-8\n",
+        );
+        assert_eq!(found, [""; 0]);
+        assert_eq!(mime.lookup(b"index.html"), Some("text/html; charset=utf-8"));
+        assert_eq!(mime.lookup(b"/a.d/INDEX.HtM"), Some("text/html; charset=utf-8"));
+        assert_eq!(mime.lookup(b"x.tar.gz"), Some("application/gzip"));
+        for name in [&b"gz"[..], b"", b".", b"x.", b"x.g", b"x.gzz", b"x.gz/y", b"x.\xff"] {
+            assert_eq!(mime.lookup(name), None, "{name:?}");
+        }
+        assert_eq!(mime.len(), 3);
+        assert_eq!(MimeTable::default().lookup(b"x.gz"), None);
+    }
+
+    #[test]
+    fn errors() {
+        let long = "x".repeat(EXTENSION_MAX + 1);
+        let text = format!(
+            "[MIMETYPES]\n  .a text/plain\n  {long} text/plain\n  b text\n  c text/ plain\n  d text/é\n  E a/b\n  e a/c\n"
+        );
+        let (mime, found) = table(&text);
+        assert_eq!(
+            found,
+            [
+                "mime:8:3: e is already set at mime:7:3: this one has no effect".to_string(),
+                "mime:2:3: \".a\" is not an extension: write up to 32 characters without dot or slash".into(),
+                format!("mime:3:3: \"{long}\" is not an extension: write up to 32 characters without dot or slash"),
+                "mime:4:5: \"text\" is not a media type: write one such as text/plain; charset=utf-8".into(),
+                "mime:5:5: \"text/ plain\" is not a media type: write one such as text/plain; charset=utf-8".into(),
+                "mime:6:5: \"text/é\" is not a media type: write one such as text/plain; charset=utf-8".into(),
+            ]
+        );
+        assert_eq!(mime.lookup(b"x.e"), Some("a/b"));
+        assert_eq!(table("").1, ["mime: no [MIMETYPES] section: add one"]);
+    }
+}

@@ -1,0 +1,85 @@
+//! The configuration, in three steps: text to [`RawConfig`], which knows the place of every entry; that against the one
+//! [`table`] of keys; and what passed to [`Config`], which is resolved and does not change. Nothing downstream sees text.
+//!
+//! The format is the original's. Everything wrong is told in one go, as `file:line:column: what, and what would be right`.
+//! docs/CONFIGURATION.md is written from the table: `UPDATE_DOCS=1 cargo test --lib configuration_page` renews it.
+
+mod check;
+mod diagnostic;
+#[cfg(test)]
+mod doc;
+mod files;
+pub mod find;
+mod fuzz;
+mod listen;
+mod load;
+mod mime;
+pub mod plugins;
+mod raw;
+mod rules;
+mod server;
+mod site;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::PathBuf;
+
+pub use diagnostic::{Diagnostic, Position, Report, Severity};
+pub use files::FILE_MAX;
+pub use fuzz::run as fuzz;
+pub use listen::Listen;
+pub use load::load;
+pub use mime::{EXTENSION_MAX, MEDIA_TYPE_MAX, MimeTable};
+pub use raw::{LINE_MAX, RawConfig, RawEntry, RawSection};
+pub use rules::{CacheRule, FIELD_LINE_MAX, HeaderRule};
+pub use server::{LogTarget, OverCapacity, Scheduler, Server, UnknownHost, is_restart_key};
+pub use site::{Alias, SERVER_NAME_MAX, Site};
+
+/// What the command line says. Paths are as typed: those of `config_dir`, `pid_file` and `one_shot` are against the
+/// working directory, the others name things in the configuration directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `-c`: the configuration directory; searched for ([`find::directory`]) unless given.
+    pub config_dir: Option<PathBuf>,
+    /// `-s`: the file read instead of monkey.conf.
+    pub server_conf: Option<PathBuf>,
+    /// `-D`: run in the background.
+    pub daemon: bool,
+    /// `-I`: where to write the process id.
+    pub pid_file: Option<PathBuf>,
+    /// `-p`: listen on this port of every IPv4 address, and nowhere else.
+    pub port: Option<u16>,
+    /// `-o`: serve this directory without any configuration.
+    pub one_shot: Option<PathBuf>,
+    /// `-w`: worker threads.
+    pub workers: Option<u32>,
+    /// `-m`: the file read instead of monkey.mime.
+    pub mime_file: Option<PathBuf>,
+    /// `-l`: the file read instead of plugins.load.
+    pub plugins_load: Option<PathBuf>,
+    /// `-S`: the directory read instead of sites.
+    pub sites_dir: Option<PathBuf>,
+    /// `-P`: the directory read instead of plugins.
+    pub plugins_dir: Option<PathBuf>,
+    /// `-t`: the transport plugin.
+    pub transport: Option<String>,
+    /// `-B`: one thread accepts and gives each connection to the least loaded worker.
+    pub balancing: bool,
+    /// `-T`: join listeners of another process by SO_REUSEPORT.
+    pub shared_sockets: bool,
+}
+
+/// A whole configuration: resolved, checked, unchanging.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The configuration directory, absolute; with `-o` the directory served.
+    pub dir: PathBuf,
+    /// monkey.conf and the command line.
+    pub server: Server,
+    /// The sites; never empty. The first is sites/default, which answers for unknown names.
+    pub sites: Vec<Site>,
+    /// monkey.mime.
+    pub mime: MimeTable,
+}

@@ -1,0 +1,76 @@
+//! What the plugins read of the configuration: their sections in sites and files of their own, as part of the table.
+//!
+//! A plugin that is compiled in sets `built_in` from its cargo feature and lists its sections with their keys. One that
+//! is not stays here by name, so that a section that needs it is refused with the reason.
+
+use std::path::Path;
+
+use super::diagnostic::{Findings, Position};
+use super::files::Files;
+use super::table::{Section, State};
+
+/// A plugin, as the configuration sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plugin {
+    /// The short name: of its directory below plugins/, and in a HANDLERS line.
+    pub name: &'static str,
+    /// Whether this build contains it.
+    pub built_in: bool,
+    /// Its sections in a site.
+    pub site: &'static [Section],
+}
+
+const fn absent(name: &'static str, site: &'static [Section]) -> Plugin {
+    Plugin { name, built_in: false, site }
+}
+
+const fn named(name: &'static str) -> Section {
+    Section { name, keys: &[], free: None, required: false, state: State::Active, doc: "" }
+}
+
+/// Every plugin there is or will be.
+pub const PLUGINS: &[Plugin] = &[
+    Plugin { name: "liana", built_in: cfg!(feature = "plugin-liana"), site: &[] },
+    absent("logger", &[named("LOGGER")]),
+    absent("auth", &[named("AUTH")]),
+    absent("mandril", &[named("MANDRIL"), named("RULES")]),
+    absent("dirlisting", &[named("DIRLISTING")]),
+    absent("duda", &[named("WEB_SERVICE")]),
+    absent("cheetah", &[]),
+    absent("cgi", &[]),
+    absent("fastcgi", &[]),
+    absent("palm", &[]),
+    absent("proxy", &[]),
+    absent("metrics", &[]),
+    absent("tls", &[named("TLS")]),
+    absent("gpio", &[]),
+];
+
+/// The section of a site that names handler plugins; refused while none is built in.
+pub(super) const HANDLERS: &str = "HANDLERS";
+
+/// The names of the plugins in this build.
+pub fn built_in() -> impl Iterator<Item = &'static str> {
+    PLUGINS.iter().filter(|plugin| plugin.built_in).map(|plugin| plugin.name)
+}
+
+/// `plugins built in: ...`, for messages.
+pub(super) fn built_in_text() -> String {
+    let names: Vec<&str> = built_in().collect();
+    format!("plugins built in: {}", if names.is_empty() { "none".into() } else { names.join(" ") })
+}
+
+/// Passes over the directories of plugins that this build does not have, with one note that names them.
+pub(super) fn pass_over(files: &dyn Files, dir: &Path, out: &mut Findings) {
+    // No plugins directory is as good as an empty one; one that is not safe is only a matter for who reads it.
+    let Ok(names) = files.list(dir) else { return };
+    let absent: Vec<&str> = names
+        .iter()
+        .filter(|(name, is_file)| !is_file && !name.starts_with('.') && !built_in().any(|known| known == name))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !absent.is_empty() {
+        let what = format!("passed over, not in this build: {}; {}", absent.join(" "), built_in_text());
+        out.note(&Position::of_file(dir), what);
+    }
+}
