@@ -12,7 +12,6 @@ pub const FIELDS_MAX: usize = 64;
 /// Most ranges honoured in one `Range` field. A field with more is ignored: the whole file is sent (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
 
-<<<<<<< HEAD
 /// Room for a path beneath a document root with an index file's name, bytes. What does not fit is answered 404.
 pub const PATH_ROOM: usize = 4096;
 
@@ -37,11 +36,9 @@ pub const OUTPUT_ROOM: usize = 32 * 1024;
 
 /// Room for what a worker reads at once, bytes: a whole head, and a little more so that a longer one is seen to be so.
 pub const INPUT_ROOM: usize = HEAD_MAX + 1024;
-=======
 /// Longest message to stderr or to the system log, bytes, line end and prefix included. A longer one is cut and ends in
 /// `...`. Well under PIPE_BUF, so that lines of several threads never mix on a pipe.
 pub const LOG_LINE_MAX: usize = 1024;
->>>>>>> process
 
 /// Most workers. The configuration refuses more; `Workers 0` takes no more.
 pub const WORKERS_MAX: usize = 64;

@@ -162,7 +162,8 @@ fn error_page(entry: &RawEntry, out: &mut Findings) -> Option<(u16, String)> {
         out.error(&entry.value_at, what);
         return None;
     }
-    Some((status, page.into()))
+    // A path as requests have it.
+    Some((status, format!("/{page}")))
 }
 
 fn fallback(entry: &RawEntry, out: &mut Findings) -> Option<String> {

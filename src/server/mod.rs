@@ -7,6 +7,7 @@ mod acceptor;
 pub mod budget;
 pub mod connection;
 mod io;
+mod listeners;
 mod queues;
 mod scheduler;
 mod shared;

@@ -9,6 +9,14 @@ pub fn monotonic_ms() -> u32 {
     (now.tv_sec as u32).wrapping_mul(1000).wrapping_add(now.tv_nsec as u32 / 1_000_000)
 }
 
+/// Microseconds of the monotonic clock, as a service manager wants them (sd_notify(3)).
+pub fn monotonic_us() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec for the kernel to fill.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    (now.tv_sec as u64).wrapping_mul(1_000_000).wrapping_add(now.tv_nsec as u64 / 1000)
+}
+
 /// Seconds since 1970 by the wall clock, 64 bits wide on every target (clock_gettime(2), clock_gettime64 on 32-bit ARM).
 pub fn wall_seconds() -> i64 {
     #[cfg(target_pointer_width = "32")]

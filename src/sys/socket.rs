@@ -93,6 +93,16 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedF
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, libc::c_int::from(!options.dual_stack))?;
     }
     let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_FREEBIND, 1);
+    configure(fd, options)?;
+    bind(fd, address)?;
+    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, FASTOPEN_QUEUE);
+    // SAFETY: no pointer is passed.
+    check(unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) })?;
+    Ok(socket)
+}
+
+/// Sets the options of a listening socket that connections accepted from now on inherit.
+pub fn configure(fd: BorrowedFd<'_>, options: &ListenOptions) -> Result<(), Errno> {
     for (name, bytes) in [(libc::SO_SNDBUF, options.send_buffer), (libc::SO_RCVBUF, options.receive_buffer)] {
         if bytes > 0 {
             // The kernel doubles what it is given (socket(7)); the configuration means the doubled figure.
@@ -106,11 +116,7 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedF
     if options.defer_accept > 0 {
         let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, to_int(options.defer_accept));
     }
-    bind(fd, address)?;
-    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, FASTOPEN_QUEUE);
-    // SAFETY: no pointer is passed.
-    check(unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) })?;
-    Ok(socket)
+    Ok(())
 }
 
 fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Errno> {

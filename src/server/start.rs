@@ -1,0 +1,274 @@
+//! Start-up, in the one order that is safe: read, divide memory, bind, drop rights, spawn, then serve.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use ::log::{info, warn};
+
+use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
+use crate::file::handler::Handler;
+use crate::http::clock::Clock;
+use crate::http::output::{Output, Sink, server_field};
+use crate::limits::{MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM, STACK_SIZE};
+use crate::log;
+use crate::plugin::transport::Transport;
+use crate::plugins::DefaultTransport;
+use crate::server::acceptor::Acceptor;
+use crate::server::budget::{Budget, BudgetError};
+use crate::server::io::Io;
+use crate::server::listeners::{ListenError, Listener, open, open_again};
+use crate::server::scheduler::Scheduler;
+use crate::server::shared::{Gate, SPECIAL, Shared};
+use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
+use crate::storage::pool::Pool;
+use crate::sys::clock::{monotonic_ms, wall_seconds};
+use crate::sys::credentials::{DropError, drop_to, lookup_user};
+use crate::sys::epoll::{Epoll, Events, Interest};
+use crate::sys::lockfile::{PidFile, PidFileError};
+use crate::sys::notify::Notifier;
+use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_name};
+use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
+use crate::sys::slots::Slots;
+use crate::sys::fault;
+use crate::vhost::live::Live;
+use crate::vhost::table::OpenFiles;
+
+/// The signals the scheduler hears; blocked in every thread.
+const SIGNALS: [Signal; 5] = [Signal::Term, Signal::Int, Signal::Quit, Signal::Hup, Signal::Usr1];
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The memory ceiling or the descriptor limit is too low.
+    Budget(BudgetError),
+    /// A place can not be listened on.
+    Listen(ListenError),
+    /// The PID file can not be had.
+    PidFile(PidFileError),
+    /// `User` names nobody.
+    NoUser(String),
+    /// The rights could not be given up.
+    Drop(DropError),
+    /// The log target is not there.
+    Log(log::LogError),
+    /// The system refused something else.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Budget(error) => error.fmt(f),
+            StartError::Listen(error) => error.fmt(f),
+            StartError::PidFile(error) => error.fmt(f),
+            StartError::NoUser(name) => {
+                write!(f, "User {name}: no such user in /etc/passwd; create it, or name one that is there")
+            }
+            StartError::Drop(error) => error.fmt(f),
+            StartError::Log(error) => error.fmt(f),
+            StartError::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::System(what, error)
+}
+
+/// Sends messages where the configuration says.
+pub(super) fn open_log(live: &Live) -> Result<(), log::LogError> {
+    let target = match live.config().server.log_target {
+        LogTarget::Stderr => log::Target::Stderr,
+        LogTarget::Syslog => log::Target::Syslog,
+    };
+    log::init(target, log::DEFAULT_LEVEL)
+}
+
+/// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
+pub fn run(config: Config, options: Options) -> Result<(), StartError> {
+    let daemon = match config.server.daemon {
+        true => Some(Daemon::start().map_err(system("cannot go into the background"))?),
+        false => None,
+    };
+    let live = Arc::new(Live::new(config));
+    open_log(&live).map_err(StartError::Log)?;
+    let server = &live.config().server;
+    fault::install().map_err(system("cannot install the fault report"))?;
+    ignore_pipe().map_err(system("cannot ignore SIGPIPE"))?;
+    block(&SIGNALS).map_err(system("cannot block signals"))?;
+    let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
+
+    let cpus = cpu_count();
+    let cap = server.fd_limit.map(u64::from);
+    let descriptors =
+        raise_nofile(Budget::descriptors_wanted(server, cpus), cap).map_err(system("cannot raise the file limit"))?;
+    let budget = Budget::new(server, cpus, descriptors).map_err(StartError::Budget)?;
+    let listeners = open(server).map_err(StartError::Listen)?;
+    let pid_file = match &server.pid_file {
+        Some(path) => Some(PidFile::create(path).map_err(StartError::PidFile)?),
+        None => None,
+    };
+    warn_about_roots(&live);
+    let others = match server.scheduler {
+        Mode::Fair => Vec::new(),
+        Mode::ReusePort => (1..budget.workers)
+            .map(|_| open_again(server, &listeners))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Listen)?,
+    };
+    drop_rights(server.user.as_deref())?;
+    let notifier = Notifier::from_env().unwrap_or_else(|error| {
+        warn!("NOTIFY_SOCKET: {error}; the service manager is not told");
+        None
+    });
+
+    let slots = Slots::new(budget.slots).map_err(system("cannot map the connection table"))?;
+    let gates = (0..budget.workers).map(|_| Gate::new()).collect::<io::Result<Vec<_>>>();
+    let gates = gates.map_err(system("cannot make event queues"))?;
+    let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, Arc::clone(&live)));
+    let refusal = refusal(server.hide_version, server.retry_after);
+    let (listeners, mut sets) = match server.scheduler {
+        Mode::Fair => (listeners, Vec::new()),
+        Mode::ReusePort => {
+            let first = listeners.into_iter().map(|listener: Listener| listener.socket).collect();
+            (Vec::new(), std::iter::once(first).chain(others).collect())
+        }
+    };
+    sets.reverse();
+    let mut workers = Vec::with_capacity(budget.workers);
+    for owner in 0..budget.workers as u8 {
+        let own = sets.pop().map(|sockets| Listeners {
+            sockets,
+            acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), refusal.clone()),
+            policy: server.over_capacity,
+            watched: false,
+        });
+        workers.push(spawn(owner, &shared, &live, &budget, own)?);
+    }
+    let mut scheduler = Scheduler {
+        acceptor: Acceptor::new(Arc::clone(&shared), None, refusal),
+        policy: server.over_capacity,
+        epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
+        shared,
+        options,
+        listeners,
+        signals,
+        notifier,
+    };
+    set_thread_name("monkey: server");
+    info!("{budget}");
+    info!(
+        "process {}: {} workers, up to {} connections; plugins: {}",
+        std::process::id(),
+        budget.workers,
+        budget.connections,
+        DefaultTransport::NAME
+    );
+    if let Some(notifier) = &scheduler.notifier {
+        let _ = notifier.ready();
+    }
+    if let Some(daemon) = daemon {
+        daemon.ready().map_err(system("cannot go into the background"))?;
+    }
+    drop(live);
+    scheduler.run().map_err(system("the event loop failed"))?;
+    for worker in workers {
+        let _ = worker.join();
+    }
+    if let Some(pid_file) = pid_file {
+        let _ = pid_file.remove();
+    }
+    info!("stopped");
+    Ok(())
+}
+
+fn warn_about_roots(live: &Live) {
+    for site in &live.config().sites {
+        for dir in std::iter::once(&site.document_root).chain(site.aliases.iter().map(|alias| &alias.dir)) {
+            if site.redirect.is_none() && !Path::new(dir).is_dir() {
+                warn!("{}: {} is no directory now; answering 503 until it is", site.at, dir.display());
+            }
+        }
+    }
+}
+
+/// Becomes `User`, for good, when started as root.
+fn drop_rights(user: Option<&str>) -> Result<(), StartError> {
+    match user {
+        None if is_root() => warn!("running as root: name a User in [SERVER] to give the rights up after start"),
+        None => {}
+        Some(name) if !is_root() => info!("User {name} has no effect: not started as root"),
+        Some(name) => {
+            let found = lookup_user(name).map_err(system("cannot read /etc/passwd"))?;
+            let identity = found.ok_or_else(|| StartError::NoUser(name.to_string()))?;
+            drop_to(&identity).map_err(StartError::Drop)?;
+        }
+    }
+    Ok(())
+}
+
+/// The answer to a client there is no room for.
+fn refusal(hide_version: bool, retry_after: u32) -> Box<[u8]> {
+    let mut text = heapless::Vec::<u8, 256>::new();
+    text.push_status(503);
+    text.push(server_field(hide_version));
+    text.push(b"Retry-After: ");
+    text.push_decimal(u64::from(retry_after));
+    text.push(b"\r\n");
+    text.push_length(0);
+    text.push(b"Connection: Close\r\n\r\n");
+    text.as_slice().into()
+}
+
+/// Takes a worker's memory, starts its thread, and waits until it has its table and its fault stack.
+fn spawn(
+    owner: u8,
+    shared: &Arc<Shared>,
+    live: &Arc<Live>,
+    budget: &Budget,
+    listeners: Option<Listeners>,
+) -> Result<JoinHandle<()>, StartError> {
+    let failed = || system("cannot take a worker's memory");
+    let seed = RandomState::new().build_hasher().finish();
+    let table = OpenFiles::new(OPEN_FILES_MAX, budget.arena, MISSES_MAX, MISS_BYTES, seed).map_err(failed())?;
+    let handler = Handler::new(live, table, seed).map_err(failed())?;
+    let clock = Clock::new(monotonic_ms(), wall_seconds());
+    let pool = Pool::new(&budget.pool).map_err(failed())?;
+    let out = Output::new(OUTPUT_ROOM).map_err(failed())?;
+    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out);
+    let taken = io::Error::from(io::ErrorKind::AlreadyExists);
+    let view = shared.slots.view(owner).ok_or(taken).map_err(failed())?;
+    if let (Some(listeners), Some(gate)) = (&listeners, shared.gates.get(usize::from(owner))) {
+        for (number, socket) in listeners.sockets.iter().enumerate() {
+            gate.epoll.add(socket.as_fd(), Interest::Read, SPECIAL + number as u64).map_err(|errno| failed()(errno.into()))?;
+        }
+    }
+    let listeners = listeners.map(|listeners| Listeners { watched: true, ..listeners });
+    let mut worker = Worker::new(Arc::clone(shared), view, io, listeners);
+    let mut events = Events::with_capacity(EVENTS_A_TURN);
+    let (ready, started) = mpsc::channel();
+    let thread = std::thread::Builder::new().name(format!("monkey: wrk/{owner}")).stack_size(STACK_SIZE);
+    let handle = thread
+        .spawn(move || {
+            let stack = fault::thread_stack();
+            let _ = ready.send(stack.as_ref().map(|_| ()).map_err(io::Error::kind));
+            drop(ready);
+            if stack.is_ok() {
+                worker.run(&mut events);
+            }
+        })
+        .map_err(system("cannot start a worker"))?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(handle),
+        Ok(Err(kind)) => Err(StartError::System("cannot give a worker its fault stack", kind.into())),
+        Err(_) => Err(StartError::System("a worker ended at once", io::ErrorKind::Other.into())),
+    }
+}
