@@ -66,19 +66,25 @@ fn program_headers() -> &'static [Phdr] {
 }
 
 fn load_base(headers: &[Phdr]) -> Option<usize> {
-    let address = auxiliary(libc::AT_PHDR);
-    let of = |kind| headers.iter().find(|h| h.p_type == kind);
-    if let Some(own) = of(libc::PT_PHDR) {
-        return Some(address.wrapping_sub(usize::try_from(own.p_vaddr).ok()?));
-    }
-    // Static programs often have no PT_PHDR. The table then follows the ELF header, which begins the segment of offset 0; it is
-    // read only when it lies in the table's own page, which is mapped.
+    base_by_table(headers).or_else(|| base_by_header(headers))
+}
+
+/// The table has an entry for itself in most programs.
+fn base_by_table(headers: &[Phdr]) -> Option<usize> {
+    let own = headers.iter().find(|h| h.p_type == libc::PT_PHDR)?;
+    Some(auxiliary(libc::AT_PHDR).wrapping_sub(usize::try_from(own.p_vaddr).ok()?))
+}
+
+/// Some linkers leave that entry out of static programs. The table then follows the ELF header, which begins the segment of
+/// offset 0; it is looked at only where it lies in the table's own page, which is mapped.
+fn base_by_header(headers: &[Phdr]) -> Option<usize> {
     let first = headers.iter().find(|h| h.p_type == libc::PT_LOAD && h.p_offset == 0)?;
-    let start = address.checked_sub(size_of::<Ehdr>())?;
-    if address % 4096 < size_of::<Ehdr>() {
+    let table = auxiliary(libc::AT_PHDR);
+    let start = table.checked_sub(size_of::<Ehdr>())?;
+    if table % 4096 < size_of::<Ehdr>() {
         return None;
     }
-    // SAFETY: the header would lie in the same page as the program headers, so the bytes can be read whatever they are.
+    // SAFETY: these bytes lie in the same page as the program headers, so that they can be read whatever they are.
     let magic = unsafe { std::ptr::read_unaligned(start as *const [u8; 4]) };
     if magic != *b"\x7fELF" {
         return None;
@@ -159,6 +165,9 @@ mod tests {
         // e_type 2 is a program with fixed addresses, 3 one that is placed.
         let expected = if file[16] == 3 { start } else { 0 };
         assert_eq!(running().base, expected);
+        // However the linker helps.
+        assert_eq!(base_by_header(program_headers()), Some(expected));
+        assert!(base_by_table(program_headers()).is_none_or(|base| base == expected));
     }
 
     /// The id is in the file too, right after the note's name.
