@@ -25,22 +25,18 @@ pub enum Body {
         remaining: u64,
     },
     /// Several stretches, each behind a delimiter of its own (RFC 9110 section 14.6). The entry is pinned.
-    Parts(Parts),
-}
-
-/// The state of a multipart answer.
-#[derive(PartialEq, Eq, Debug)]
-pub struct Parts {
-    /// The entry whose file it is.
-    pub entry: EntryId,
-    /// Holds the delimiter's number, the ranges and the content type.
-    pub plan: BufferId,
-    /// The part whose delimiter is sent next; the closing delimiter comes after the last.
-    pub next: u8,
-    /// How many parts there are.
-    pub count: u8,
-    /// The next byte of the current part to send.
-    pub offset: u64,
-    /// How many bytes of the current part are left.
-    pub remaining: u64,
+    Parts {
+        /// The entry whose file it is.
+        entry: EntryId,
+        /// Holds the delimiter's number, the ranges and the content type.
+        plan: BufferId,
+        /// The part whose delimiter is sent next; the closing delimiter comes after the last.
+        next: u8,
+        /// How many parts there are.
+        count: u8,
+        /// The next byte of the current part to send.
+        offset: u64,
+        /// How many bytes of the current part are left.
+        remaining: u64,
+    },
 }

@@ -49,7 +49,12 @@ impl Handler {
         }
     }
 
-    fn fill_file(&mut self, scene: &mut Scene<'_>, key: &Key<'_>, opened: Opened<'_>) -> Result<EntryId, u16> {
+    pub(super) fn fill_file(
+        &mut self,
+        scene: &mut Scene<'_>,
+        key: &Key<'_>,
+        opened: Opened<'_>,
+    ) -> Result<EntryId, u16> {
         let now = scene.clock.now();
         let marks = (u64::from(opened.varies) << 2) | opened.coding as u64;
         let identity = identity_of(&opened.meta) ^ marks.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -114,11 +119,8 @@ impl Handler {
         let half = Half::Misses;
         let fits = whole && key.path.len() + bytes.len() <= self.table.longest(half);
         let bytes = if fits { bytes } else { b"" };
-        let layout = Layout {
-            date: date_offset(bytes).unwrap_or(0),
-            head: head_len(bytes) as u16,
-            ..Layout::default()
-        };
+        let layout =
+            Layout { date: date_offset(bytes).unwrap_or(0), head: head_len(bytes) as u16, ..Layout::default() };
         let body = bytes.len() - usize::from(layout.head);
         // An answer that is not kept has a size that no body has: it is written anew each time.
         let size = if fits { body as u64 } else { u64::MAX };

@@ -8,7 +8,7 @@ use crate::file::error::{ALLOW, push_options, redirect_site, redirect_to_directo
 use crate::file::fill::etag_text;
 use crate::file::resolve::{Outcome, PathRoom, resolve, variant_of};
 use crate::http::clock::Clock;
-use crate::http::output::{Output, Sink, server_field};
+use crate::http::output::{Output, Sink, Text, server_field};
 use crate::storage::pool::Pool;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
@@ -228,9 +228,9 @@ impl Handler {
         match parse_range(range, size) {
             Ranges::Ignore => None,
             Ranges::Unsatisfiable => {
-                let mut field = heapless::Vec::<u8, 64>::new();
+                let mut field = Text::<64>::default();
                 push_unsatisfied(&mut field, size);
-                Some(self.fail_request(scene, request, 416, &field))
+                Some(self.fail_request(scene, request, 416, field.bytes()))
             }
             Ranges::One(range) => Some(self.answer_range(scene, request, id, range, size)),
             Ranges::Many(ranges) => self.answer_parts(scene, request, id, &ranges),
@@ -277,13 +277,6 @@ impl Handler {
         content(out, part(layout.content, layout.length));
         out.push(request.connection_line());
         out.push(b"\r\n");
-    }
-}
-
-impl<const N: usize> Sink for heapless::Vec<u8, N> {
-    fn push(&mut self, bytes: &[u8]) {
-        // Callers choose N for the longest text they write.
-        let _ = self.extend_from_slice(bytes);
     }
 }
 

@@ -5,7 +5,7 @@
 
 pub mod body;
 mod conditional;
-mod error;
+pub mod error;
 mod fill;
 pub mod handler;
 mod parts;

@@ -3,7 +3,7 @@
 //! The plan (delimiter, ranges, content type) is kept in a borrowed buffer, so that each part's delimiter can be written
 //! when its turn comes, however slowly the client reads.
 
-use crate::file::body::{Body, Parts};
+use crate::file::body::Body;
 use crate::file::handler::{Handler, Scene, push_content_range};
 use crate::http::output::Sink;
 use crate::http::page::Count;
@@ -87,23 +87,24 @@ impl Handler {
             out.push_length(length);
         });
         self.table.pin(id);
-        Some(Body::Parts(Parts { entry: id, plan: buffer, next: 0, count, offset: 0, remaining: 0 }))
+        Some(Body::Parts { entry: id, plan: buffer, next: 0, count, offset: 0, remaining: 0 })
     }
 
     /// Moves a multipart answer on to its next part: writes the delimiter. False = the closing one was written and no
     /// part follows.
-    pub fn next_part(&self, parts: &mut Parts, pool: &Pool, out: &mut impl Sink) -> bool {
-        let plan = pool.get(&parts.plan);
-        let line_start = PLAN_HEAD + PLAN_RANGE * usize::from(parts.count);
+    pub fn next_part(&self, body: &mut Body, pool: &Pool, out: &mut impl Sink) -> bool {
+        let Body::Parts { plan, next, count, offset, remaining, .. } = body else { return false };
+        let plan = pool.get(plan);
+        let line_start = PLAN_HEAD + PLAN_RANGE * usize::from(*count);
         let line = content_type_line(plan.get(line_start..).unwrap_or_default());
-        push_delimiter(out, plan, parts.next, parts.count, line_start + line.len());
-        if parts.next >= parts.count {
+        push_delimiter(out, plan, *next, *count, line_start + line.len());
+        if next >= count {
             return false;
         }
-        let range = plan_range(plan, parts.next);
-        parts.next += 1;
-        parts.offset = range.first;
-        parts.remaining = range.len();
+        let range = plan_range(plan, *next);
+        *next += 1;
+        *offset = range.first;
+        *remaining = range.len();
         true
     }
 
@@ -112,9 +113,9 @@ impl Handler {
         match body {
             Body::Nothing | Body::Ready { .. } => {}
             Body::File { entry, .. } => self.table.unpin(entry),
-            Body::Parts(parts) => {
-                self.table.unpin(parts.entry);
-                pool.give(parts.plan);
+            Body::Parts { entry, plan, .. } => {
+                self.table.unpin(entry);
+                pool.give(plan);
             }
         }
     }

@@ -184,13 +184,7 @@ fn look<'a>(
 }
 
 /// The first index file of the directory in `room`.
-fn look_index<'a>(
-    live: &'a Live,
-    root: BorrowedFd<'_>,
-    room: &mut PathRoom,
-    site: u16,
-    variant: u8,
-) -> Outcome<'a> {
+fn look_index<'a>(live: &'a Live, root: BorrowedFd<'_>, room: &mut PathRoom, site: u16, variant: u8) -> Outcome<'a> {
     let server = &live.config().server;
     let directory = room.len;
     for name in &server.index_files {

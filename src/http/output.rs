@@ -8,7 +8,11 @@ use crate::sys::memory::Region;
 
 /// The bytes of a `Server` field line, with or without the version.
 pub fn server_field(hide_version: bool) -> &'static [u8] {
-    if hide_version { b"Server: Monkey\r\n" } else { concat!("Server: Monkey/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes() }
+    if hide_version {
+        b"Server: Monkey\r\n"
+    } else {
+        concat!("Server: Monkey/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes()
+    }
 }
 
 /// A bounded text under construction. A push that does not fit leaves it unchanged and is remembered, so that a whole
@@ -136,6 +140,23 @@ impl Sink for Output {
             }
             _ => self.overflow = true,
         }
+    }
+}
+
+/// A short text on the stack. Callers choose N for the longest text they write.
+#[derive(Default)]
+pub struct Text<const N: usize>(heapless::Vec<u8, N>);
+
+impl<const N: usize> Text<N> {
+    /// The text so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<const N: usize> Sink for Text<N> {
+    fn push(&mut self, bytes: &[u8]) {
+        let _ = self.0.extend_from_slice(bytes);
     }
 }
 

@@ -9,7 +9,8 @@ pub const PAGE_TYPE: &[u8] = b"text/html; charset=utf-8";
 /// Longest piece of a request that a page repeats, bytes; the rest is left out.
 const ECHO_MAX: usize = 200;
 
-const HEAD: &str = "<!DOCTYPE html>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>";
+const HEAD: &str =
+    "<!DOCTYPE html>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>";
 const MIDDLE: &str = "</title>\n<style>body{font-family:sans-serif;margin:3em auto;max-width:36em;padding:0 1em}\
 @media(prefers-color-scheme:dark){body{background:#161616;color:#ddd}}</style>\n<h1>";
 

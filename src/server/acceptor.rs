@@ -98,9 +98,7 @@ impl Acceptor {
 
     /// Asks the worker with the most idle connections to close one. False = none has any.
     fn make_room(&self) -> bool {
-        let spare = |gate: &&Gate| {
-            gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed))
-        };
+        let spare = |gate: &&Gate| gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed));
         let Some(gate) = self.shared.gates.iter().max_by_key(spare).filter(|gate| spare(gate) > 0) else {
             return false;
         };

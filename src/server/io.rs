@@ -83,14 +83,7 @@ pub struct Io<T: Transport> {
 
 impl<T: Transport> Io<T> {
     /// Takes the buffers of one worker.
-    pub fn new(
-        transport: T,
-        live: Arc<Live>,
-        clock: Clock,
-        handler: Handler,
-        pool: Pool,
-        out: Output,
-    ) -> Io<T> {
+    pub fn new(transport: T, live: Arc<Live>, clock: Clock, handler: Handler, pool: Pool, out: Output) -> Io<T> {
         Io {
             transport,
             live,
@@ -215,8 +208,7 @@ impl<T: Transport> Io<T> {
             && connection.requests < server.max_keep_alive_request
             && self.head.persistent();
         connection.last = !persistent;
-        let mut scene =
-            Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
+        let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
         let input = self.input.get(start..end).unwrap_or_default();
         match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
             Ok(request) if self.head.expect_other => self.handler.fail_request(&mut scene, &request, 417, b""),
@@ -332,21 +324,22 @@ impl<T: Transport> Io<T> {
             if sent_now >= SENT_A_TURN {
                 return Flow::Turn;
             }
+            if let Body::Parts { remaining: 0, .. } = connection.body {
+                let go_on = self.handler.next_part(&mut connection.body, &self.pool, &mut self.out);
+                if !go_on {
+                    let body = std::mem::take(&mut connection.body);
+                    self.handler.drop_body(body, &mut self.pool);
+                }
+                match self.send(connection, go_on) {
+                    Flow::Starved => continue,
+                    flow => return flow,
+                }
+            }
             let (entry, offset, remaining) = match &mut connection.body {
                 Body::Nothing | Body::Ready { .. } => return Flow::Starved,
-                Body::File { entry, offset, remaining } => (*entry, offset, remaining),
-                Body::Parts(parts) if parts.remaining == 0 => {
-                    let go_on = self.handler.next_part(parts, &self.pool, &mut self.out);
-                    if !go_on {
-                        let body = std::mem::take(&mut connection.body);
-                        self.handler.drop_body(body, &mut self.pool);
-                    }
-                    match self.send(connection, go_on) {
-                        Flow::Starved => continue,
-                        flow => return flow,
-                    }
+                Body::File { entry, offset, remaining } | Body::Parts { entry, offset, remaining, .. } => {
+                    (*entry, offset, remaining)
                 }
-                Body::Parts(parts) => (parts.entry, &mut parts.offset, &mut parts.remaining),
             };
             let Some(file) = self.handler.table().file(entry) else { return Flow::Failed };
             let len = usize::try_from(*remaining).unwrap_or(usize::MAX).min(SENT_A_TURN as usize);

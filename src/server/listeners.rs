@@ -30,7 +30,9 @@ impl fmt::Display for ListenError {
         write!(f, "{at}: cannot listen on {}: {}", SocketAddr::new(*address, *port), self.error)?;
         match self.error.kind() {
             io::ErrorKind::AddrInUse => f.write_str("; stop the server that has it, or choose another port"),
-            io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need root at start, with User to drop it"),
+            io::ErrorKind::PermissionDenied => {
+                f.write_str("; ports below 1024 need root at start, with User to drop it")
+            }
             _ => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! The scheduler: the main thread once the workers run. It accepts (in Fair mode), hears signals, reloads and stops.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

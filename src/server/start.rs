@@ -14,7 +14,7 @@ use ::log::{info, warn};
 use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
 use crate::file::handler::Handler;
 use crate::http::clock::Clock;
-use crate::http::output::{Output, Sink, server_field};
+use crate::http::output::{Output, Sink, Text, server_field};
 use crate::limits::{MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM, STACK_SIZE};
 use crate::log;
 use crate::plugin::transport::Transport;
@@ -30,12 +30,12 @@ use crate::storage::pool::Pool;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::credentials::{DropError, drop_to, lookup_user};
 use crate::sys::epoll::{Epoll, Events, Interest};
+use crate::sys::fault;
 use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
 use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
 use crate::sys::slots::Slots;
-use crate::sys::fault;
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 
@@ -217,7 +217,7 @@ fn drop_rights(user: Option<&str>) -> Result<(), StartError> {
 
 /// The answer to a client there is no room for.
 fn refusal(hide_version: bool, retry_after: u32) -> Box<[u8]> {
-    let mut text = heapless::Vec::<u8, 256>::new();
+    let mut text = Text::<256>::default();
     text.push_status(503);
     text.push(server_field(hide_version));
     text.push(b"Retry-After: ");
@@ -225,7 +225,7 @@ fn refusal(hide_version: bool, retry_after: u32) -> Box<[u8]> {
     text.push(b"\r\n");
     text.push_length(0);
     text.push(b"Connection: Close\r\n\r\n");
-    text.as_slice().into()
+    text.bytes().into()
 }
 
 /// Takes a worker's memory, starts its thread, and waits until it has its table and its fault stack.
@@ -248,7 +248,9 @@ fn spawn(
     let view = shared.slots.view(owner).ok_or(taken).map_err(failed())?;
     if let (Some(listeners), Some(gate)) = (&listeners, shared.gates.get(usize::from(owner))) {
         for (number, socket) in listeners.sockets.iter().enumerate() {
-            gate.epoll.add(socket.as_fd(), Interest::Read, SPECIAL + number as u64).map_err(|errno| failed()(errno.into()))?;
+            gate.epoll
+                .add(socket.as_fd(), Interest::Read, SPECIAL + number as u64)
+                .map_err(|errno| failed()(errno.into()))?;
         }
     }
     let listeners = listeners.map(|listeners| Listeners { watched: true, ..listeners });

@@ -1,6 +1,7 @@
 //! Buffers by size class, borrowed for as long as a connection has something unfinished and given back after.
 
 use std::io;
+use std::num::NonZeroU8;
 
 use crate::sys::memory::Region;
 
@@ -16,8 +17,15 @@ pub struct Class {
 /// A borrowed buffer. Not copyable: whoever holds it must give it back.
 #[derive(PartialEq, Eq, Debug)]
 pub struct BufferId {
-    class: u8,
+    /// One more than the shelf's place, so that an `Option` of an id takes no more room than an id.
+    class: NonZeroU8,
     index: u16,
+}
+
+impl BufferId {
+    fn shelf(&self) -> usize {
+        usize::from(self.class.get()) - 1
+    }
 }
 
 struct Shelf {
@@ -56,7 +64,7 @@ impl Pool {
 
     /// Lends a buffer of at least `len` bytes. None = full: the caller has to do without.
     pub fn take(&mut self, len: usize) -> Option<BufferId> {
-        for (class, shelf) in self.shelves.iter_mut().enumerate() {
+        for (class, shelf) in (1u8..).zip(&mut self.shelves) {
             if (shelf.class.size as usize) < len {
                 continue;
             }
@@ -67,7 +75,7 @@ impl Pool {
             });
             if let Some(index) = index {
                 self.lent += 1;
-                return Some(BufferId { class: class as u8, index });
+                return NonZeroU8::new(class).map(|class| BufferId { class, index });
             }
         }
         None
@@ -75,7 +83,7 @@ impl Pool {
 
     /// Takes a buffer back.
     pub fn give(&mut self, buffer: BufferId) {
-        if let Some(shelf) = self.shelves.get_mut(usize::from(buffer.class)) {
+        if let Some(shelf) = self.shelves.get_mut(buffer.shelf()) {
             // Never beyond its capacity, for every id was lent once: this does not allocate.
             shelf.returned.push(buffer.index);
             self.lent = self.lent.saturating_sub(1);
@@ -88,7 +96,7 @@ impl Pool {
     }
 
     fn place(&self, buffer: &BufferId) -> std::ops::Range<usize> {
-        match self.shelves.get(usize::from(buffer.class)) {
+        match self.shelves.get(buffer.shelf()) {
             Some(shelf) => {
                 let start = shelf.start + usize::from(buffer.index) * shelf.class.size as usize;
                 start..start + shelf.class.size as usize

@@ -157,14 +157,7 @@ pub fn meta(file: BorrowedFd<'_>) -> Result<Meta, Errno> {
     let mut raw: Statx = unsafe { std::mem::zeroed() };
     // SAFETY: an empty NUL-terminated path, and room for the 256 bytes the kernel writes (asserted below).
     let ret = unsafe {
-        libc::syscall(
-            libc::SYS_statx,
-            file.as_raw_fd(),
-            c"".as_ptr(),
-            AT_EMPTY_PATH,
-            STATX_BASIC_STATS,
-            &mut raw,
-        )
+        libc::syscall(libc::SYS_statx, file.as_raw_fd(), c"".as_ptr(), AT_EMPTY_PATH, STATX_BASIC_STATS, &mut raw)
     };
     const { assert!(std::mem::size_of::<Statx>() == 256) };
     check(ret as libc::c_int)?;

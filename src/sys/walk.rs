@@ -43,7 +43,12 @@ pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) ->
 enum Pass {
     Opened(OwnedFd),
     /// The component at `start..end` is a link to `target`.
-    Link { start: usize, end: usize, target: [u8; PATH_MAX], target_len: usize },
+    Link {
+        start: usize,
+        end: usize,
+        target: [u8; PATH_MAX],
+        target_len: usize,
+    },
 }
 
 /// Appends the components of `path` to `out[..len]`, a normal path that ends in `/` or is empty, working out dots.

@@ -46,7 +46,8 @@ impl<'a> Request<'a> {
         if !known {
             return Err(Refused { status: 501, site: 0 });
         }
-        let target = parse_target(input, head.target, room).map_err(|error| Refused { status: error.status(), site: 0 })?;
+        let target =
+            parse_target(input, head.target, room).map_err(|error| Refused { status: error.status(), site: 0 })?;
         let authority = target.authority.or(head.host);
         let host = authority.map(|authority| authority.host.of(input));
         let site = live.site_of(host).ok_or(Refused { status: 421, site: 0 })?;

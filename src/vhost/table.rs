@@ -8,8 +8,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::sys::file::Meta;
 use crate::storage::arena::{Arena, Record};
+use crate::sys::file::Meta;
 use crate::vhost::roots::FRESH_MS;
 use crate::wire::date::DATE_LEN;
 
@@ -471,7 +471,15 @@ mod tests {
 
     fn new_entry(status: u16, file: bool) -> NewEntry {
         let file = file.then(|| std::fs::File::open("/dev/null").unwrap().into());
-        NewEntry { status, layout: Layout { head: 4, ..Layout::default() }, file, size: 3, mtime: 0, identity: 7, etag: 9 }
+        NewEntry {
+            status,
+            layout: Layout { head: 4, ..Layout::default() },
+            file,
+            size: 3,
+            mtime: 0,
+            identity: 7,
+            etag: 9,
+        }
     }
 
     fn key(path: &[u8]) -> Key<'_> {
