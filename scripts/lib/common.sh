@@ -2,8 +2,7 @@
 # Sourced by the scripts beside it: where things are, how to say something, how to install what is missing.
 # The caller sets `here` to the directory of the script before it sources this file.
 
-# The caller has set it; shellcheck cannot know.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154 # the caller has set it
 root=$(CDPATH='' cd -- "$here/.." && pwd)
 
 # Where cargo builds, and where every script leaves what it made.

@@ -4,6 +4,7 @@
 
 # Releases differ in code generation: a fixed one keeps figures comparable.
 ZIG_VERSION=${ZIG_VERSION:-0.17.1}
+# shellcheck disable=SC2154 # common.sh has set it
 tools=$target_dir/static/tools
 
 need_tuned_toolchain() {
