@@ -401,7 +401,7 @@ def main():
         return instructions()
     quick = "--quick" in arguments
     known = [*ROWS, START]
-    wanted = [argument for argument in arguments if argument != "--quick"] or known
+    wanted = [argument.lower() for argument in arguments if argument != "--quick"] or known
     for name in wanted:
         if name not in known:
             sys.exit(f"no such row: {name} (known: {' '.join(known)})")
