@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     let whole = Position::of_file(path);
     let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
     let mut out = Findings::default();
-    let raw = read_text(&NoFiles, path, data, &mut out);
+    let raw = read_text(&NoFiles, path, data.to_vec().into(), &mut out);
     let server = server::resolve(&raw, Path::new("/"), &Options::default(), &whole, &mut out);
     let site = site::resolve(&raw, Path::new("/"), &NoFiles, &whole, &mut out);
     let mime = mime::resolve(&raw, &whole, &mut out);

@@ -31,7 +31,7 @@ pub use files::FILE_MAX;
 pub use fuzz::run as fuzz;
 pub use listen::Listen;
 pub use load::load;
-pub use mime::{EXTENSION_MAX, MEDIA_TYPE_MAX, MimeTable};
+pub use mime::{ENTRIES_MAX, EXTENSION_MAX, MEDIA_TYPE_MAX, MimeTable};
 pub use raw::{LINE_MAX, RawConfig, RawEntry, RawSection};
 pub use rules::{CacheRule, FIELD_LINE_MAX, HeaderRule};
 pub use server::{LogTarget, OverCapacity, Scheduler, Server, UnknownHost, is_restart_key};

@@ -1,5 +1,7 @@
 //! A file and what it includes, as sections of `key value` entries that know where they stand.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,43 +12,142 @@ use super::text::{Body, Line, parse_line};
 /// Longest line accepted, bytes without its end mark. A longer one is an error, as in the original.
 pub const LINE_MAX: usize = 4096;
 
-/// A file after the grammar and before the meaning: nothing is known yet of sections and keys.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A file, with what it includes, after the grammar and before the meaning: nothing is known yet of sections and keys.
+///
+/// Only the texts are kept, and where in them each entry stands: start-up memory that was touched once stays resident, so
+/// there is as little of it as can be.
+#[derive(Clone, Debug, Default)]
 pub struct RawConfig {
-    /// The sections in the order of reading; a name may occur several times.
-    pub sections: Vec<RawSection>,
-    /// `@WORD value` lines other than `@INCLUDE`, the key being WORD.
-    pub meta: Vec<RawEntry>,
+    files: Vec<RawFile>,
+    sections: Vec<Header>,
+    entries: Vec<Record>,
+    meta: Vec<Record>,
 }
 
-/// `[NAME]` and what stands below it.
+#[derive(Clone, Debug)]
+struct RawFile {
+    path: Arc<Path>,
+    text: Cow<'static, [u8]>,
+}
+
+/// `[NAME]`: the record's key is NAME, it has no value.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    record: Record,
+    /// The first of its entries; they end where those of the next section begin.
+    first: u32,
+}
+
+/// `key value` as places in a file.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    file: u32,
+    line: u32,
+    key: u32,
+    value: u32,
+    key_length: u16,
+    value_length: u16,
+}
+
+/// `[NAME]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RawSection {
+pub struct RawSection<'a> {
     /// The name as written.
-    pub name: String,
+    pub name: &'a str,
     /// Where the header stands.
     pub at: Position,
-    /// Its entries in order; a key may occur several times.
-    pub entries: Vec<RawEntry>,
+    /// Its entries, as numbers for [`RawConfig::entry`].
+    pub entries: Range<usize>,
 }
 
 /// `key value`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RawEntry {
+pub struct RawEntry<'a> {
     /// The key as written.
-    pub key: String,
+    pub key: &'a str,
     /// Where the key stands.
     pub at: Position,
     /// The value without the blanks around it; never empty.
-    pub value: String,
+    pub value: &'a str,
     /// Where the value stands.
     pub value_at: Position,
+}
+
+impl RawConfig {
+    /// The sections in the order of reading; a name may occur several times.
+    pub fn sections(&self) -> impl Iterator<Item = RawSection<'_>> {
+        self.sections.iter().enumerate().map(|(n, header)| {
+            let end = self.sections.get(n + 1).map_or(self.entries.len(), |next| next.first as usize);
+            let name = self.slice(header.record.file, header.record.key, header.record.key_length);
+            let at = Position { line: header.record.line, column: 1, ..self.start_of(header.record.file) };
+            RawSection { name, at, entries: header.first as usize..end }
+        })
+    }
+
+    /// An entry by its number in the order of reading.
+    pub fn entry(&self, n: usize) -> Option<RawEntry<'_>> {
+        self.entries.get(n).map(|record| self.view(record))
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// `@WORD value` lines other than `@INCLUDE`, the key being WORD.
+    pub fn meta(&self) -> impl Iterator<Item = RawEntry<'_>> {
+        self.meta.iter().map(|record| self.view(record))
+    }
+
+    /// The key of an entry, without working out where it stands. Empty when there is no such entry.
+    pub(super) fn key(&self, n: usize) -> &str {
+        self.entries.get(n).map_or("", |record| self.slice(record.file, record.key, record.key_length))
+    }
+
+    fn view(&self, record: &Record) -> RawEntry<'_> {
+        let place = |offset: u32| {
+            let before = self.text(record.file).get(..offset as usize).unwrap_or_default();
+            let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let before = std::str::from_utf8(before.get(line..).unwrap_or_default()).unwrap_or_default();
+            let column = before.chars().count() as u32 + 1;
+            Position { line: record.line, column, ..self.start_of(record.file) }
+        };
+        RawEntry {
+            key: self.slice(record.file, record.key, record.key_length),
+            at: place(record.key),
+            value: self.slice(record.file, record.value, record.value_length),
+            value_at: place(record.value),
+        }
+    }
+
+    fn start_of(&self, file: u32) -> Position {
+        match self.files.get(file as usize) {
+            Some(file) => Position { file: file.path.clone(), line: 0, column: 0 },
+            None => Position::of_file(""),
+        }
+    }
+
+    fn text(&self, file: u32) -> &[u8] {
+        self.files.get(file as usize).map_or(&[], |file| &file.text)
+    }
+
+    /// A part of a line that was found to be UTF-8 before it was recorded.
+    fn slice(&self, file: u32, start: u32, length: u16) -> &str {
+        let start = start as usize;
+        let bytes = self.text(file).get(start..start + usize::from(length)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
 }
 
 /// Reads `entry` and all it includes. Syntax errors go to `out`; reading goes on behind them.
 pub(super) fn read(files: &dyn Files, entry: &Path, out: &mut Findings) -> Option<RawConfig> {
     match files.read(entry) {
-        Ok(content) => Some(read_text(files, entry, &content, out)),
+        Ok(content) => Some(read_text(files, entry, content.into(), out)),
         Err(what) => {
             out.error(&Position::of_file(entry), what.to_string());
             None
@@ -55,11 +156,11 @@ pub(super) fn read(files: &dyn Files, entry: &Path, out: &mut Findings) -> Optio
 }
 
 /// The same for an entry file whose content is at hand.
-pub(super) fn read_text(files: &dyn Files, entry: &Path, content: &[u8], out: &mut Findings) -> RawConfig {
+pub(super) fn read_text(files: &dyn Files, entry: &Path, content: Cow<'static, [u8]>, out: &mut Findings) -> RawConfig {
     let base = entry.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut reader =
         Reader { files, base, read: vec![files.identity(entry)], config: RawConfig::default(), foreign: false, out };
-    reader.text(&Arc::from(entry), content);
+    reader.text(entry, content);
     reader.config
 }
 
@@ -76,15 +177,26 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn text(&mut self, file: &Arc<Path>, content: &[u8]) {
-        let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
+    fn text(&mut self, path: &Path, content: Cow<'static, [u8]>) {
+        let file = self.config.files.len() as u32;
+        let path: Arc<Path> = Arc::from(path);
+        self.config.files.push(RawFile { path: path.clone(), text: Cow::Borrowed(&[]) });
         let mut indent: Option<String> = None;
-        for (n, line) in content.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let start = Position { file: file.clone(), line: (n as u32).saturating_add(1), column: 1 };
-            if let Some(line) = self.characters(&start, line) {
-                self.line(&start, line, &mut indent);
+        let mut offset = 0;
+        for (n, bytes) in content.split(|byte| *byte == b'\n').enumerate() {
+            let at = Position { file: path.clone(), line: n as u32 + 1, column: 1 };
+            let mut place = Place { at, file, offset };
+            offset += bytes.len() as u32 + 1;
+            let mut line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            if let (0, Some(rest)) = (n, line.strip_prefix("\u{feff}".as_bytes())) {
+                (line, place.offset) = (rest, 3);
             }
+            if let Some(line) = self.characters(&place.at, line) {
+                self.line(&place, line, &mut indent);
+            }
+        }
+        if let Some(file) = self.config.files.get_mut(file as usize) {
+            file.text = content;
         }
     }
 
@@ -112,59 +224,51 @@ impl Reader<'_> {
         Some(text)
     }
 
-    fn line(&mut self, start: &Position, line: &str, indent: &mut Option<String>) {
+    fn line(&mut self, place: &Place, line: &str, indent: &mut Option<String>) {
+        let start = &place.at;
         match parse_line(line) {
             Line::Empty | Line::Comment => {}
             Line::Section(name) => {
-                let section = RawSection { name: name.into(), at: start.clone(), entries: Vec::new() };
-                self.config.sections.push(section);
+                let first = self.config.entries.len() as u32;
+                self.config.sections.push(Header { record: place.record(line, name, ""), first });
                 self.foreign = false;
             }
             Line::Meta(word, value) => {
-                let value_at = start.within(line, offset_of(line, value));
                 if word.eq_ignore_ascii_case("include") {
-                    self.include(value, &value_at);
+                    self.include(value, &start.within(line, offset_of(line, value)));
                 } else {
                     if !word.eq_ignore_ascii_case("set") {
                         self.out.warning(start, format!("@{word} has no effect: the known directive is @INCLUDE FILE"));
                     }
-                    let entry = RawEntry { key: word.into(), at: start.clone(), value: value.into(), value_at };
-                    self.config.meta.push(entry);
+                    self.config.meta.push(place.record(line, word, value));
                 }
             }
             Line::Indented(blanks, body) => {
                 let fixed = indent.get_or_insert_with(|| blanks.into());
-                match check_indent(blanks, fixed) {
-                    Err(what) => {
-                        self.out.error(&start.within(line, blanks.len()), what);
-                    }
-                    Ok(()) => self.body(&start.within(line, blanks.len()), line, body),
+                let checked = check_indent(blanks, fixed);
+                let at = start.within(line, blanks.len());
+                match (checked, body) {
+                    (Err(what), _) => self.out.error(&at, what),
+                    (Ok(()), Body::Ignored) => {}
+                    (Ok(()), Body::Wrong(what)) => self.out.error(&at, what),
+                    (Ok(()), Body::Entry(key, value)) => self.entry(&at, place.record(line, key, value)),
                 }
             }
             Line::Wrong(what) => self.out.error(start, what),
         }
     }
 
-    fn body(&mut self, at: &Position, line: &str, body: Body<'_>) {
-        match body {
-            Body::Ignored => {}
-            Body::Wrong(what) => self.out.error(at, what),
-            Body::Entry(key, value) => {
-                let Some(section) = self.config.sections.last_mut() else {
-                    return self.out.error(at, "key before any section: write a [SECTION] line above it");
-                };
-                if std::mem::take(&mut self.foreign) {
-                    let name = &section.name;
-                    let what = format!(
-                        "this goes to [{name}], which the file included above opened: write a [SECTION] line above it"
-                    );
-                    self.out.warning(at, what);
-                }
-                let start = Position { column: 1, ..at.clone() };
-                let value_at = start.within(line, offset_of(line, value));
-                section.entries.push(RawEntry { key: key.into(), at: at.clone(), value: value.into(), value_at });
-            }
+    fn entry(&mut self, at: &Position, record: Record) {
+        if self.config.sections.is_empty() {
+            return self.out.error(at, "key before any section: write a [SECTION] line above it");
         }
+        if std::mem::take(&mut self.foreign) {
+            let name = self.config.sections().last().map_or("", |section| section.name);
+            let what =
+                format!("this goes to [{name}], which the file included above opened: write a [SECTION] line above it");
+            self.out.warning(at, what);
+        }
+        self.config.entries.push(record);
     }
 
     fn include(&mut self, value: &str, at: &Position) {
@@ -187,11 +291,32 @@ impl Reader<'_> {
             match self.files.read(&path) {
                 Ok(content) => {
                     let before = self.config.sections.len();
-                    self.text(&Arc::from(path.as_path()), &content);
+                    self.text(&path, content.into());
                     self.foreign |= self.config.sections.len() > before;
                 }
                 Err(what) => self.out.error(at, format!("cannot include {}: {what}", path.display())),
             }
+        }
+    }
+}
+
+/// A line in the making: its first column, and the offset of that in its file.
+struct Place {
+    at: Position,
+    file: u32,
+    offset: u32,
+}
+
+impl Place {
+    /// The parts are slices of the line, and so no longer than [`LINE_MAX`].
+    fn record(&self, line: &str, key: &str, value: &str) -> Record {
+        Record {
+            file: self.file,
+            line: self.at.line,
+            key: self.offset + offset_of(line, key) as u32,
+            value: if value.is_empty() { 0 } else { self.offset + offset_of(line, value) as u32 },
+            key_length: key.len() as u16,
+            value_length: value.len() as u16,
         }
     }
 }
@@ -238,10 +363,11 @@ mod tests {
     }
 
     fn flat(config: &RawConfig) -> Vec<String> {
-        let entry = |section: &RawSection, e: &RawEntry| {
+        let of = |section: &RawSection<'_>, n| {
+            let e = config.entry(n).unwrap();
             format!("{} {}={} {} {}", section.name, e.key, e.value, e.at, e.value_at)
         };
-        config.sections.iter().flat_map(|s| s.entries.iter().map(move |e| entry(s, e))).collect()
+        config.sections().flat_map(|section| section.entries.clone().map(move |n| of(&section, n))).collect()
     }
 
     #[test]
@@ -252,7 +378,7 @@ mod tests {
         )]);
         assert_eq!(found, [""; 0]);
         assert_eq!(flat(&config), ["A key=some value /m.conf:4:2 /m.conf:4:7", "B é=ü /m.conf:9:2 /m.conf:9:4"]);
-        assert_eq!(config.meta[0].value, "a=b");
+        assert_eq!(config.meta().next().unwrap().value, "a=b");
     }
 
     #[test]
@@ -271,7 +397,7 @@ mod tests {
                 "/m.conf:8:2: each key must have a value: the key, a space (not a tab), the value",
             ]
         );
-        assert!(config.sections[0].entries.is_empty());
+        assert!(config.is_empty());
         let (_, found) = findings(&[("/m.conf", "[A]\n    k 1\n  k 2\n    k   \n    [B]\n@INCLUDE\n")]);
         assert_eq!(
             found,
@@ -291,7 +417,7 @@ mod tests {
         content.extend(vec![b'x'; LINE_MAX - 4]);
         content.extend(b"\r\n  k ");
         content.extend(vec![b'x'; LINE_MAX - 3]);
-        let config = read_text(&Memory::default(), Path::new("/m.conf"), &content, &mut out);
+        let config = read_text(&Memory::default(), Path::new("/m.conf"), content.into(), &mut out);
         let found: Vec<String> = out.list.iter().map(|found| found.to_string()).collect();
         assert_eq!(
             found,
@@ -301,7 +427,7 @@ mod tests {
                 "/m.conf:5:1: line longer than 4096 bytes: shorten it",
             ]
         );
-        assert_eq!(config.sections[0].entries.len(), 1);
+        assert_eq!(config.len(), 1);
     }
 
     #[test]
