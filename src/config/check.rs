@@ -303,8 +303,7 @@ mod tests {
             for section in file.sections() {
                 for key in section.keys.iter().filter(|key| !key.default.is_empty()) {
                     let at = Position::of_file("default");
-                    let entry =
-                        RawEntry { key: key.name, at: at.clone(), value: key.default, value_at: at };
+                    let entry = RawEntry { key: key.name, at: at.clone(), value: key.default, value_at: at };
                     let mut out = Findings::default();
                     assert!(check_kind(&entry, key, &mut out), "{:?}", out.list);
                 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Trouble};
-use super::raw::read_text;
+use super::read::read_text;
 use super::{Options, mime, server, site};
 
 /// A machine without files, so that no input reaches any.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::check::check;
 use super::diagnostic::{Diagnostic, Findings, Position, Report};
 use super::files::{Disk, Files, Trouble};
-use super::raw::{RawConfig, read, read_text};
+use super::raw::RawConfig;
+use super::read::{read, read_text};
 use super::table::File;
 use super::{Config, MimeTable, Options, Site, find, mime, plugins, server, site};
 

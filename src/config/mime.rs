@@ -140,7 +140,7 @@ pub(super) fn check_media_type(entry: &RawEntry<'_>, out: &mut Findings) -> bool
 #[cfg(test)]
 mod tests {
     use super::super::files::tests::Memory;
-    use super::super::raw::read_text;
+    use super::super::read::read_text;
     use super::*;
     use std::path::Path;
 
