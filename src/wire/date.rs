@@ -227,7 +227,7 @@ mod tests {
         let names = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
         let long = names.into_iter().find(|name| name.starts_with(&fixed[..3])).unwrap();
         let (day, month, year, time) = (part(5..7), part(8..11), part(12..16), part(17..25));
-        let padded = if day.starts_with('0') { format!(" {}", &day[1..]) } else { day.clone() };
+        let padded = day.strip_prefix('0').map_or(day.clone(), |digit| format!(" {digit}"));
         let old = format!("{long}, {day}-{month}-{} {time} GMT", &year[2..]);
         let c = format!("{} {month} {padded} {time} {year}", &fixed[..3]);
         [fixed, old, c]
