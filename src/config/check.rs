@@ -249,7 +249,7 @@ impl fmt::Display for Wants<'_> {
 }
 
 /// Decimal digits and nothing else; `None` also for a number past 64 bits.
-pub(super) fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     let mut number = if text.is_empty() { None } else { Some(0u64) };
     for digit in text.bytes() {
         if !digit.is_ascii_digit() {
