@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{self, Options, plugins};
 
@@ -153,7 +153,7 @@ fn wrong<T>(what: fmt::Arguments<'_>) -> Result<T, UsageError> {
 }
 
 fn unexpected<T>(argument: &OsStr) -> Result<T, UsageError> {
-    wrong(format_args!("unexpected argument \"{}\"", argument.display()))
+    wrong(format_args!("unexpected argument \"{}\"", Path::new(argument).display()))
 }
 
 struct Parser<'a> {
@@ -170,7 +170,7 @@ impl<'a> Parser<'a> {
     fn long(&mut self, argument: &'a [u8]) -> Result<(), UsageError> {
         let end = argument.iter().position(|byte| *byte == b'=').unwrap_or(argument.len());
         let (name, value) = argument.split_at_checked(end).unwrap_or((argument, b""));
-        let shown = OsStr::from_bytes(name).display();
+        let shown = Path::new(OsStr::from_bytes(name)).display();
         if let Some(name) = TLS.iter().find(|known| known.as_bytes() == name) {
             return wrong(format_args!("--{name} is not in this build: it has no tls"));
         }
@@ -200,7 +200,7 @@ impl<'a> Parser<'a> {
         let value = match (joined, self.rest.split_first()) {
             (Some(value), _) if takes_value => OsStr::from_bytes(value),
             (Some(value), _) => {
-                let value = OsStr::from_bytes(value).display();
+                let value = Path::new(OsStr::from_bytes(value)).display();
                 return wrong(format_args!("unexpected argument for option '{shown}': \"{value}\""));
             }
             (None, _) if !takes_value => OsStr::new(""),
@@ -240,7 +240,7 @@ impl<'a> Parser<'a> {
                 return Ok(());
             }
             b't' => {
-                options.transport = Some(value.display().to_string());
+                options.transport = Some(Path::new(value).display().to_string());
                 return Ok(());
             }
             b'c' => &mut options.config_dir,
@@ -288,7 +288,7 @@ fn number(value: &OsStr, what: &str, max: u16) -> Result<u16, UsageError> {
     match number {
         Some(number) if number <= max => Ok(number),
         _ => {
-            let value = value.display();
+            let value = Path::new(value).display();
             wrong(format_args!("{what} cannot be \"{value}\": write a whole number from 0 to {max}"))
         }
     }

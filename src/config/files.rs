@@ -116,6 +116,13 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     whole
 }
 
+/// The directory of a file: its path up to the last slash.
+pub(super) fn directory_of(file: &Path) -> &Path {
+    let bytes = file.as_os_str().as_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/');
+    Path::new(OsStr::from_bytes(slash.and_then(|slash| bytes.get(..=slash)).unwrap_or_default()))
+}
+
 /// What stands between the slashes of a path, but for what means nothing: `.` and nothing.
 fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
     let parts = path.as_os_str().as_bytes().split(|byte| *byte == b'/');

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Findings, Position, characters, offset_of};
-use super::files::{Files, Identity, glob, has_wildcard};
+use super::files::{Files, Identity, directory_of, glob, has_wildcard};
 use super::raw::{Header, RawConfig, RawFile, Record};
 use super::text::{Body, Line, cut, parse_line, same};
 
@@ -22,7 +22,7 @@ pub(super) fn read(files: &dyn Files, entry: &Path, out: &mut Findings) -> Optio
 
 /// The same for an entry file whose content is at hand.
 pub(super) fn read_text(files: &dyn Files, entry: &Path, content: Cow<'static, [u8]>, out: &mut Findings) -> RawConfig {
-    let base = entry.parent().unwrap_or(Path::new("")).to_path_buf();
+    let base = directory_of(entry).to_path_buf();
     let read = vec![files.identity(entry)];
     let mut reader = Reader { files, base, read, config: RawConfig::default(), foreign: false, out };
     reader.text(entry, content);

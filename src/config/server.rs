@@ -123,7 +123,7 @@ impl Server {
     pub fn needs_restart(&self, new: &Server) -> impl Iterator<Item = &'static str> {
         let changed = [
             ("Workers", self.workers != new.workers),
-            ("PidFile", self.pid_file != new.pid_file),
+            ("PidFile", self.pid_file.as_deref().map(Path::as_os_str) != new.pid_file.as_deref().map(Path::as_os_str)),
             ("User", self.user != new.user),
             ("MaxRequestSize", self.max_request_size != new.max_request_size),
             ("FDT", self.fdt != new.fdt),

@@ -94,29 +94,17 @@ impl Reader<'_> {
             Some(b'*' | b'+' | b'?' | b'{') => {
                 self.fail("a repeat with nothing before it: write \\ before the character itself")
             }
-            Some(b'[') => {
-                self.at += 1;
-                self.parse_class()
-            }
-            Some(b'\\') => {
-                self.at += 1;
-                Ok(Node::Byte(self.parse_escape()?))
-            }
-            Some(b'.') => {
-                self.at += 1;
-                Ok(Node::Byte(Set::default().complement()))
-            }
-            Some(b'^') => {
-                self.at += 1;
-                Ok(Node::Start)
-            }
-            Some(b'$') => {
-                self.at += 1;
-                Ok(Node::End)
-            }
             Some(byte) => {
                 self.at += 1;
-                Ok(Node::Byte(single(byte)))
+                let set = match byte {
+                    b'[' => self.parse_class()?,
+                    b'\\' => self.parse_escape()?,
+                    b'.' => Set::default().complement(),
+                    b'^' => return Ok(Node::Start),
+                    b'$' => return Ok(Node::End),
+                    _ => single(byte),
+                };
+                Ok(Node::Byte(set))
             }
             None => self.fail("unfinished pattern"),
         }
@@ -222,7 +210,7 @@ impl Reader<'_> {
 
     /// class, after its opening bracket: \[ "^" \] 1*( byte / byte "-" byte / escape ) "\]". A closing bracket that comes
     /// first, and a hyphen that comes first or last, stand for themselves.
-    fn parse_class(&mut self) -> Result<Node> {
+    fn parse_class(&mut self) -> Result<Set> {
         let open = self.at - 1;
         let unclosed = PatternError { at: open, what: "'[' without ']': write \\[ for the character itself" };
         let negated = self.take_if(b'^');
@@ -251,7 +239,7 @@ impl Reader<'_> {
                 set.insert(byte);
             }
         }
-        Ok(Node::Byte(if negated { set.complement() } else { set }))
+        Ok(if negated { set.complement() } else { set })
     }
 
     fn parse_class_item(&mut self, unclosed: PatternError) -> Result<Set> {
