@@ -261,7 +261,7 @@ impl<T: Transport> Worker<T> {
         }
         if let Some(listeners) = &mut self.listeners
             && !listeners.watched
-            && self.shared.has_room()
+            && self.shared.can_take()
         {
             for (number, socket) in listeners.sockets.iter().enumerate() {
                 let _ = gate.epoll.add(socket.as_fd(), Interest::Read, SPECIAL + number as u64);
