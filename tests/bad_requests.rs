@@ -191,7 +191,8 @@ fn an_endless_head_is_refused_before_it_ends() {
 fn targets_that_mean_nothing_are_answered_and_the_connection_goes_on() {
     let server = serve();
     let mut client = server.client();
-    for target in ["a.txt", "/%zz", "/%4", "/%", "/%00", "/a.txt%00.html", "/a#b", "ftp://test/", "http://", "test:80", "*"]
+    for target in
+        ["a.txt", "/%zz", "/%4", "/%", "/%00", "/a.txt%00.html", "/a#b", "ftp://test/", "http://", "test:80", "*"]
     {
         let answer: Answer = client.ask(&format!("GET {target}"), "");
         assert_eq!(answer.status, 400, "{target}");

@@ -100,6 +100,12 @@ impl Server {
         server
     }
 
+    /// Runs a command that ends by itself.
+    #[track_caller]
+    pub fn run_to_end(command: Command) -> Ended {
+        run_to_end(command)
+    }
+
     /// Where the first listener is, on an address that can be connected to.
     pub fn address(&self) -> SocketAddr {
         *self.addresses.first().expect("a listener")
