@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -169,7 +169,7 @@ impl Setup {
 }
 
 /// Sets when a file was last modified, seconds since 1970.
-pub fn set_mtime(path: &PathBuf, seconds: u64) {
+pub fn set_mtime(path: &Path, seconds: u64) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     file.set_modified(time).expect("a modification time");
