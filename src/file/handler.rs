@@ -42,7 +42,7 @@ pub struct Handler {
 impl Handler {
     /// A handler over a table of open files; `seed` is a number nobody can guess.
     pub fn new(live: &Live, table: OpenFiles, seed: u64) -> io::Result<Handler> {
-        Ok(Handler { table, roots: Roots::new(live), room: PathRoom::new(), delimiter: seed })
+        Ok(Handler { table, roots: Roots::new(live), room: PathRoom::new()?, delimiter: seed })
     }
 
     /// Forgets what was found under an earlier configuration; answers under way keep their files. Allocates.

@@ -1,11 +1,13 @@
 //! From a path to an open file: root, user directories, index files, precompressed siblings.
 
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::limits::{PASSWD_MAX, PATH_ROOM};
 use crate::sys::Errno;
 use crate::sys::file::{Kind, Meta, meta, open_beneath, open_directory, read_small};
+use crate::sys::memory::Region;
 use crate::sys::passwd::home_of_user;
 use crate::vhost::live::Live;
 use crate::vhost::roots::Roots;
@@ -37,13 +39,13 @@ pub(super) struct Opened<'a> {
 
 /// A path under construction, NUL-terminated on demand.
 pub(super) struct PathRoom {
-    bytes: Box<[u8]>,
+    bytes: Region,
     len: usize,
 }
 
 impl PathRoom {
-    pub(super) fn new() -> PathRoom {
-        PathRoom { bytes: vec![0; PATH_ROOM].into_boxed_slice(), len: 0 }
+    pub(super) fn new() -> io::Result<PathRoom> {
+        Ok(PathRoom { bytes: Region::new(PATH_ROOM)?, len: 0 })
     }
 
     fn set(&mut self, path: &[u8]) -> Result<(), Errno> {
@@ -136,6 +138,8 @@ pub(super) fn resolve<'a>(
     }
 }
 
+/// Opens the folder of a user's home that is served. Not inlined: its frame would be every caller's.
+#[inline(never)]
 fn open_user_dir(room: &mut PathRoom, user: &[u8], folder: &[u8]) -> Result<OwnedFd, Errno> {
     let mut passwd = [0u8; PASSWD_MAX];
     let len = read_small(c"/etc/passwd", &mut passwd)?;

@@ -243,7 +243,7 @@ fn spawn(
     let clock = Clock::new(monotonic_ms(), wall_seconds());
     let pool = Pool::new(&budget.pool).map_err(failed())?;
     let out = Output::new(OUTPUT_ROOM).map_err(failed())?;
-    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out);
+    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out).map_err(failed())?;
     let taken = io::Error::from(io::ErrorKind::AlreadyExists);
     let view = shared.slots.view(owner).ok_or(taken).map_err(failed())?;
     if let (Some(listeners), Some(gate)) = (&listeners, shared.gates.get(usize::from(owner))) {
