@@ -6,8 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use ::log::{info, warn};
 
@@ -36,6 +35,7 @@ use crate::sys::notify::Notifier;
 use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
 use crate::sys::slots::Slots;
+use crate::sys::thread::{self, Thread};
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 
@@ -182,7 +182,7 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     drop(live);
     scheduler.run().map_err(system("the event loop failed"))?;
     for worker in workers {
-        let _ = worker.join();
+        worker.join();
     }
     if let Some(pid_file) = pid_file {
         let _ = pid_file.remove();
@@ -229,14 +229,14 @@ fn refusal(hide_version: bool, retry_after: u32) -> Box<[u8]> {
     text.bytes().into()
 }
 
-/// Takes a worker's memory, starts its thread, and waits until it has its table and its fault stack.
+/// Takes a worker's memory and starts its thread.
 fn spawn(
     owner: u8,
     shared: &Arc<Shared>,
     live: &Arc<Live>,
     budget: &Budget,
     listeners: Option<Listeners>,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<Thread, StartError> {
     let failed = || system("cannot take a worker's memory");
     let seed = RandomState::new().build_hasher().finish();
     let table = OpenFiles::new(OPEN_FILES_MAX, budget.arena, MISSES_MAX, MISS_BYTES, seed).map_err(failed())?;
@@ -257,21 +257,23 @@ fn spawn(
     let listeners = listeners.map(|listeners| Listeners { watched: true, ..listeners });
     let mut worker = Worker::new(Arc::clone(shared), view, io, listeners);
     let mut events = Events::with_capacity(EVENTS_A_TURN);
-    let (ready, started) = mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("monkey: wrk/{owner}")).stack_size(STACK_SIZE);
-    let handle = thread
-        .spawn(move || {
-            let stack = fault::thread_stack();
-            let _ = ready.send(stack.as_ref().map(|_| ()).map_err(io::Error::kind));
-            drop(ready);
-            if stack.is_ok() {
-                worker.run(&mut events);
-            }
-        })
-        .map_err(system("cannot start a worker"))?;
-    match started.recv() {
-        Ok(Ok(())) => Ok(handle),
-        Ok(Err(kind)) => Err(StartError::System("cannot give a worker its fault stack", kind.into())),
-        Err(_) => Err(StartError::System("a worker ended at once", io::ErrorKind::Other.into())),
-    }
+    let run = move || {
+        set_thread_name(WORKER_NAMES.get(usize::from(owner)).unwrap_or(&"monkey: wrk"));
+        // Without a stack of its own a report of a stack overflow is lost, and nothing else.
+        let _stack = fault::thread_stack();
+        worker.run(&mut events);
+    };
+    thread::spawn(STACK_SIZE, Box::new(run)).map_err(system("cannot start a worker"))
 }
+
+/// Names of the first workers' threads, as ps and top show them.
+const WORKER_NAMES: [&str; 8] = [
+    "monkey: wrk/0",
+    "monkey: wrk/1",
+    "monkey: wrk/2",
+    "monkey: wrk/3",
+    "monkey: wrk/4",
+    "monkey: wrk/5",
+    "monkey: wrk/6",
+    "monkey: wrk/7",
+];
