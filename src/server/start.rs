@@ -94,6 +94,7 @@ pub(super) fn open_log(live: &Live) -> Result<(), log::LogError> {
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
+    let options = options.anchored(&config);
     let daemon = match config.server.daemon {
         true => Some(Daemon::start().map_err(system("cannot go into the background"))?),
         false => None,
