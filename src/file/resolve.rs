@@ -4,6 +4,8 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use tinyvec::ArrayVec;
+
 use crate::limits::{PASSWD_MAX, PATH_ROOM};
 use crate::sys::Errno;
 use crate::sys::file::{Kind, Meta, meta, open_beneath, open_directory, read_small};
@@ -81,13 +83,16 @@ pub(super) fn variant_of(encodings: &Encodings) -> u8 {
     compressed.fold(0, |variant, coding| (variant << 2) | if coding == Coding::Br { 1 } else { 2 })
 }
 
-fn codings_of(variant: u8) -> [Option<Coding>; 2] {
-    let coding = |bits: u8| match bits & 3 {
-        1 => Some(Coding::Br),
-        2 => Some(Coding::Gzip),
-        _ => None,
-    };
-    [coding(variant >> 2), coding(variant)]
+fn codings_of(variant: u8) -> ArrayVec<[Coding; 2]> {
+    let mut codings = ArrayVec::new();
+    for bits in [variant >> 2, variant & 3] {
+        match bits {
+            1 => _ = codings.try_push(Coding::Br),
+            2 => _ = codings.try_push(Coding::Gzip),
+            _ => {}
+        }
+    }
+    codings
 }
 
 fn suffix(coding: Coding) -> &'static [u8] {
@@ -227,7 +232,7 @@ fn serve<'a>(
     let plain = room.len;
     let mut chosen = None;
     let wanted = codings_of(variant);
-    for coding in wanted.into_iter().flatten().chain([Coding::Br, Coding::Gzip]) {
+    for coding in wanted.into_iter().chain([Coding::Br, Coding::Gzip]) {
         room.len = plain;
         if room.push(suffix(coding)).is_err() {
             continue;
@@ -240,7 +245,7 @@ fn serve<'a>(
             continue;
         }
         opened.varies = true;
-        if chosen.is_none() && wanted.contains(&Some(coding)) {
+        if chosen.is_none() && wanted.contains(&coding) {
             chosen = Some((sibling, sibling_meta, coding));
         }
         break;

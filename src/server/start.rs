@@ -29,13 +29,13 @@ use crate::storage::pool::Pool;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::credentials::{DropError, drop_to, lookup_user};
 use crate::sys::epoll::{Epoll, Events, Interest};
-use crate::sys::fault;
 use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
 use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
 use crate::sys::slots::Slots;
 use crate::sys::thread::{self, Thread};
+use crate::sys::{fault, image};
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 
@@ -180,6 +180,8 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         daemon.ready().map_err(system("cannot go into the background"))?;
     }
     drop(live);
+    // Start-up code and its tables are not needed again.
+    image::release_pages();
     scheduler.run().map_err(system("the event loop failed"))?;
     for worker in workers {
         worker.join();
