@@ -126,6 +126,7 @@ pub(super) fn resolve<'a>(
     if let (Some(folder), Some(rest)) = (&server.user_dir, path.strip_prefix(b"/~")) {
         let (user, rest) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
         return match open_user_dir(room, user, folder.as_bytes()) {
+            Ok(_) if rest.is_empty() => Outcome::Directory,
             Ok(root) => look(live, root.as_fd(), room, site, variant, rest),
             Err(errno) => refusal(errno),
         };

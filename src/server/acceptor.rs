@@ -44,13 +44,18 @@ impl Acceptor {
     /// Takes in what waits at a listener.
     pub fn accept(&mut self, listener: BorrowedFd<'_>, policy: OverCapacity) -> Burst {
         for _ in 0..BURST {
-            let room = self.shared.has_room() || self.make_room();
-            if !room && policy == OverCapacity::Resist {
+            if policy == OverCapacity::Resist && !self.shared.can_take() {
                 return Burst::Starved;
             }
             match accept(listener) {
-                Ok((socket, peer)) if room => self.hand_over(socket, peer, policy),
-                Ok((socket, _)) => self.turn_away(socket, policy),
+                // Nobody is asked to leave before somebody has come. In Resist mode, one whose room was lost meanwhile
+                // takes of the head-room.
+                Ok((socket, peer)) => {
+                    match self.shared.has_room() || self.make_room() || policy == OverCapacity::Resist {
+                        true => self.hand_over(socket, peer, policy),
+                        false => self.turn_away(socket, policy),
+                    }
+                }
                 Err(Errno::AGAIN) => return Burst::Done,
                 Err(Errno::MFILE | Errno::NFILE) => {
                     self.spend_reserve(listener, policy);
@@ -98,10 +103,7 @@ impl Acceptor {
 
     /// Asks the worker with the most idle connections to close one. False = none has any.
     fn make_room(&self) -> bool {
-        let spare = |gate: &&Gate| gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed));
-        let Some(gate) = self.shared.gates.iter().max_by_key(spare).filter(|gate| spare(gate) > 0) else {
-            return false;
-        };
+        let Some(gate) = self.shared.idlest() else { return false };
         gate.shed.fetch_add(1, Ordering::Relaxed);
         gate.wake.wake();
         true

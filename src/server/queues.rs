@@ -12,6 +12,9 @@ const LAG_MS: u32 = 250;
 /// Milliseconds after our last word for which what the client still sends is read.
 const FAREWELL_MS: u32 = 2000;
 
+/// Milliseconds that a new client has to say something before it counts as silent when room is needed.
+const GRACE_MS: u32 = 500;
+
 /// The limits, from the configuration in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -143,9 +146,15 @@ impl Queues {
         (self.turn.front(), self.turn.len())
     }
 
-    /// The connection that gives way first: silent ones before idle ones, the oldest before younger ones.
-    pub fn oldest_idle(&self) -> Option<u32> {
-        self.head.front().or_else(|| self.idle.front())
+    /// The connection that gives way first: silent ones before idle ones, the oldest before younger ones. One that has only
+    /// just come is no silent one yet: it may be the one that room is made for.
+    pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
+        let silent = self.head.front();
+        let since = silent.and_then(|first| view.get(first as usize)).map(|connection| connection.since);
+        if since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS) {
+            return silent;
+        }
+        self.idle.front().or(silent)
     }
 
     /// The oldest that has a head under way.

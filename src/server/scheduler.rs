@@ -43,7 +43,7 @@ impl Scheduler {
         let mut watched = false;
         let mut events = Events::with_capacity(16);
         loop {
-            if !watched && self.shared.has_room() {
+            if !watched && self.shared.can_take() {
                 self.watch()?;
                 watched = true;
             }

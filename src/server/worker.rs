@@ -248,7 +248,7 @@ impl<T: Transport> Worker<T> {
         let shed = gate.shed.load(Ordering::Relaxed);
         if shed > 0 {
             for _ in 0..shed {
-                let Some(oldest) = self.queues.oldest_idle() else { break };
+                let Some(oldest) = self.queues.oldest_idle(&mut self.view, now) else { break };
                 self.close(oldest);
             }
             self.closing.clear();
@@ -261,7 +261,7 @@ impl<T: Transport> Worker<T> {
         }
         if let Some(listeners) = &mut self.listeners
             && !listeners.watched
-            && self.shared.has_room()
+            && self.shared.can_take()
         {
             for (number, socket) in listeners.sockets.iter().enumerate() {
                 let _ = gate.epoll.add(socket.as_fd(), Interest::Read, SPECIAL + number as u64);

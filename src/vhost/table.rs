@@ -291,7 +291,8 @@ impl OpenFiles {
             shelf.victim(now)?
         };
         let record = shelf.arena.reserve(key.path.len() + head.len() + body)?;
-        let text = shelf.arena.get_mut(record)?;
+        // An empty record, of an answer that is written anew each time, has no bytes to get.
+        let text = shelf.arena.get_mut(record).unwrap_or_default();
         let (path, rest) = text.split_at_mut_checked(key.path.len())?;
         path.copy_from_slice(key.path);
         rest.get_mut(..head.len())?.copy_from_slice(head);
