@@ -1,0 +1,146 @@
+"""The memory rows of the table of figures. Called by scripts/measure-memory."""
+
+import select
+import shutil
+import socket
+import statistics
+import struct
+import sys
+import time
+
+import serving
+from serving import Running, say, wrk
+
+STARTS = 5
+BUSY = 1000
+BUSY_SECONDS = 3
+# Descriptors beside the connections: the measuring program's own, and the server's listeners, epolls and open files.
+OTHER_DESCRIPTORS = 500
+
+
+def fresh(work):
+    return Running("monkey", serving.monkey_command(work, 0), 0).wait_listening()
+
+
+def median(what, measure):
+    """The median of a measurement on STARTS freshly started servers."""
+    values = []
+    for turn in range(STARTS):
+        values.append(measure())
+        say(f"  {what}: {turn + 1} of {STARTS}: {values[-1]} KB")
+    return round(statistics.median(values))
+
+
+def idle(work):
+    server = fresh(work)
+    try:
+        time.sleep(0.5)
+        return server.resident_kb()
+    finally:
+        server.stop()
+
+
+def with_connections(work, count):
+    """Resident size while `count` keep-alive connections stay open, each of which made one request."""
+    server = fresh(work)
+    held = []
+    try:
+        for first in range(0, count, 100):
+            held += ask_together(server.port, range(first, min(first + 100, count)))
+        time.sleep(1)
+        closed = select.poll()
+        for connection in held:
+            closed.register(connection, select.POLLIN | select.POLLRDHUP)
+        gone = len(closed.poll(0))
+        if gone:
+            sys.exit(f"{gone} of {count} connections were closed by the server:\n{server.said()}")
+        return server.resident_kb()
+    finally:
+        for connection in held:
+            connection.close()
+        server.stop()
+
+
+def ask_together(port, numbers):
+    """Opens a connection for each number, makes one request on each, reads each whole answer."""
+    connections = []
+    for number in numbers:
+        connection = socket.socket()
+        # A reset at close leaves no TIME_WAIT; some source addresses, so that ports do not run out.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.bind((f"127.0.0.{2 + number % 8}", 0))
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", port))
+        connections.append(connection)
+    for connection in connections:
+        connection.sendall(b"GET /1k.bin HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    for connection in connections:
+        read_answer(connection)
+    return connections
+
+
+def read_answer(connection):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(65536)
+        if not more:
+            sys.exit(f"a connection was closed instead of answered, after {data!r}")
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        sys.exit(f"a request was answered {head.splitlines()[0]!r}")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    while len(body) < length:
+        more = connection.recv(65536)
+        if not more:
+            sys.exit("a connection was closed in the middle of an answer")
+        body += more
+
+
+def peak(work, path):
+    """The high-water mark under BUSY connections that ask without pause."""
+    server = fresh(work)
+    try:
+        done, errors, refused = wrk(server.port, path, BUSY, BUSY_SECONDS)
+        # The kernel's mark is kept per CPU and may lag: what is resident right after the load bounds it from below.
+        kb = max(server.peak_kb(), server.resident_kb())
+        if refused or not done:
+            sys.exit(f"{path}: {done} requests, {refused} not answered 2xx")
+        if errors:
+            say(f"  {path}: {errors} socket errors")
+        return kb
+    finally:
+        server.stop()
+
+
+def main():
+    serving.need_monkey()
+    limit = serving.raise_open_files(20_000)
+    work = serving.make_work_directory()
+    rows = []
+
+    def row(what, bar, measure, needed=0):
+        if limit < needed + OTHER_DESCRIPTORS:
+            rows.append((what, "SKIPPED", bar, f"open files limited to {limit}, {needed + OTHER_DESCRIPTORS} needed"))
+            return
+        value = median(what, measure)
+        rows.append((what, value, bar, "ok" if value <= bar else f"OVER by {value - bar}"))
+
+    try:
+        row("resident at idle", 300, lambda: idle(work))
+        row("resident, 1,000 idle keep-alive connections", 600, lambda: with_connections(work, 1_000), 1_000)
+        row("resident, 10,000 idle keep-alive connections", 2500, lambda: with_connections(work, 10_000), 10_000)
+        row("peak, 1,000 busy connections, 1 KB files", 2500, lambda: peak(work, "/1k.bin"), BUSY)
+        row("peak, 1,000 busy connections, 100 KB files", 2500, lambda: peak(work, "/100k.bin"), BUSY)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"memory of {serving.MONKEY.parent.name}/{serving.MONKEY.name}, {serving.WORKERS} workers, KB, median of {STARTS} starts")
+    print(f"{'what':46} {'measured':>9} {'bar':>6}")
+    for what, value, bar, note in rows:
+        print(f"{what:46} {value:>9} {bar:>6}  {note}")
+    serving.write_table("memory.tsv", ("what", "kb", "bar", "note"), rows)
+    return 1 if any(note.startswith("OVER") for *_, note in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
