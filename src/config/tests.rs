@@ -282,7 +282,7 @@ fn a_site_with_everything() {
     assert_eq!(site.aliases, aliases);
     assert_eq!(site.etag_seed, b"1.2");
     assert_eq!(site.script_extensions, ["php", "pl"]);
-    assert_eq!(site.error_pages, [(404, "e/404.html".into()), (500, "500.html".into())]);
+    assert_eq!(site.error_pages, [(404, "/e/404.html".into()), (500, "/500.html".into())]);
     let lines: Vec<&str> = site.headers.iter().map(|rule| rule.line.as_str()).collect();
     assert_eq!(lines, ["X-A: b c", "Link: <x>;\tb"]);
     assert!(site.headers[0].pattern.is_match(b"/x.js") && !site.headers[0].pattern.is_match(b"/x.css"));
@@ -675,14 +675,9 @@ fn shipped(root: &Path) -> Memory {
 }
 
 #[test]
-fn the_fuzz_corpus_does_no_harm() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let corpus = fs::read_dir(root.join("fuzz/corpus/config")).unwrap().map(|entry| entry.unwrap().path());
-    let shipped = ["monkey.conf", "monkey.mime", "sites/default"].map(|name| root.join("conf").join(name));
-    let files: Vec<PathBuf> = corpus.chain(shipped).collect();
-    assert!(files.len() > 10);
-    for file in files {
-        fuzz(&fs::read(file).unwrap());
+fn the_shipped_files_do_no_harm_as_files_of_another_kind() {
+    for name in ["monkey.conf", "monkey.mime", "sites/default"] {
+        fuzz(&fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)).unwrap());
     }
 }
 

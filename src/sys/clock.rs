@@ -38,6 +38,8 @@ pub fn wall_seconds() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid timespec for the kernel to fill.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut now) };
+    // Of 32 bits on 32-bit ARM, of 64 elsewhere.
+    #[allow(clippy::useless_conversion)]
     i64::from(now.tv_sec)
 }
 

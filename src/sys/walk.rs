@@ -18,10 +18,11 @@ const LINKS_MAX: usize = 40;
 pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
     let mut text = [0u8; PATH_MAX];
     let mut len = normalise(path.to_bytes(), &mut text, 0)?;
+    let mut target = [0u8; PATH_MAX];
     for _ in 0..=LINKS_MAX {
-        match pass(root, text.get(..len).ok_or(Errno::NAMETOOLONG)?, symlinks)? {
+        match pass(root, text.get(..len).ok_or(Errno::NAMETOOLONG)?, symlinks, &mut target)? {
             Pass::Opened(file) => return Ok(file),
-            Pass::Link { start, end, target, target_len } => {
+            Pass::Link { start, end, target_len } => {
                 let target = target.get(..target_len).ok_or(Errno::NAMETOOLONG)?;
                 if target.first() == Some(&b'/') {
                     return Err(Errno::XDEV);
@@ -42,11 +43,10 @@ pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) ->
 
 enum Pass {
     Opened(OwnedFd),
-    /// The component at `start..end` is a link to `target`.
+    /// The component at `start..end` is a link, whose text is as long as this.
     Link {
         start: usize,
         end: usize,
-        target: [u8; PATH_MAX],
         target_len: usize,
     },
 }
@@ -77,8 +77,8 @@ fn normalise(path: &[u8], out: &mut [u8; PATH_MAX], mut len: usize) -> Result<us
     Ok(len)
 }
 
-/// Walks a normal path (`a/b/c/`) until it is open or a link is met.
-fn pass(root: BorrowedFd<'_>, path: &[u8], symlinks: bool) -> Result<Pass, Errno> {
+/// Walks a normal path (`a/b/c/`) until it is open or a link is met, whose text is put into `target`.
+fn pass(root: BorrowedFd<'_>, path: &[u8], symlinks: bool, target: &mut [u8]) -> Result<Pass, Errno> {
     let mut directory: Option<OwnedFd> = None;
     if path.is_empty() {
         return open_component(root, c".", false).map(Pass::Opened);
@@ -99,12 +99,11 @@ fn pass(root: BorrowedFd<'_>, path: &[u8], symlinks: bool) -> Result<Pass, Errno
             Ok(fd) => directory = Some(fd),
             // A link met with O_NOFOLLOW is ELOOP; with O_DIRECTORY on top it is ENOTDIR.
             Err(errno @ (Errno::LOOP | Errno::NOTDIR)) => {
-                let mut target = [0u8; PATH_MAX];
-                let Ok(target_len) = read_link(at, name, &mut target) else { return Err(errno) };
+                let Ok(target_len) = read_link(at, name, target) else { return Err(errno) };
                 if !symlinks {
                     return Err(Errno::LOOP);
                 }
-                return Ok(Pass::Link { start, end, target, target_len });
+                return Ok(Pass::Link { start, end, target_len });
             }
             Err(errno) => return Err(errno),
         }

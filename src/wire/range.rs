@@ -113,7 +113,8 @@ fn cut(first: u64, last: u64, size: u64) -> Option<ByteRange> {
     (first <= end).then_some(ByteRange { first, last: last.min(end) })
 }
 
-/// Adds `range`, joined with all that it touches, at the place of the first of those.
+/// Adds `range`, joined with all that it touches, at the place of the first of those. One pass is enough: what joining adds
+/// lies between two ranges less than [`GAP_MIN`] apart, where no third one fits that is not close to one of them.
 fn add(ranges: &mut Vec<ByteRange, RANGES_MAX>, range: ByteRange) {
     let mut joined = range;
     let mut place = ranges.len();
@@ -126,8 +127,6 @@ fn add(ranges: &mut Vec<ByteRange, RANGES_MAX>, range: ByteRange) {
         joined = ByteRange { first: joined.first.min(other.first), last: joined.last.max(other.last) };
         ranges.remove(at);
         place = place.min(at);
-        // What it touches now may stand before.
-        at = 0;
     }
     // There is room: at most RANGES_MAX ranges are ever added.
     let _ = ranges.insert(place, joined);

@@ -36,13 +36,6 @@ impl Span {
         buf.get(start..start + usize::from(self.len)).unwrap_or(&[])
     }
 
-    /// This span moved `offset` bytes further: from an offset into a part to one into a whole that is known to be shorter
-    /// than 64 KB.
-    #[inline]
-    pub(super) const fn shifted(self, offset: usize) -> Span {
-        Span { start: self.start.wrapping_add(offset as u16), len: self.len }
-    }
-
     /// Whether the span holds no byte.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
@@ -59,7 +52,6 @@ mod tests {
         assert_eq!(span.of(b"abcdefg"), b"cde");
         assert_eq!(span.of(b"abcd"), b"");
         assert_eq!(Span { start: u16::MAX, len: u16::MAX }.of(b"abc"), b"");
-        assert_eq!(span.shifted(1).of(b"abcdefg"), b"def");
         assert!(Span::between(5, 2).is_empty());
         assert!(Span::between(0, 65_536).is_empty());
         assert_eq!(Span::between(0, 65_535).len, 65_535);

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::chars::{find, is_path, is_visible};
-use super::host::{Authority, parse_host};
+use super::chars::{find, is_path, visible_len};
+use super::host::{Authority, parse_host_at};
 use super::span::Span;
 
 /// RFC 9112 section 3.2: the four forms of a request target.
@@ -113,17 +113,28 @@ pub fn parse_target(buf: &[u8], target: Span, out: &mut [u8]) -> Result<Target, 
 #[inline]
 fn parse_origin_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Target, TargetError> {
     let (path_len, clean) = parse_path(text)?;
+    if !clean || path_len < text.len() {
+        return finish_origin_form(text, start, path_len, clean, out);
+    }
+    let path = Path::AsIs(Span::within(start, start + path_len));
+    Ok(Target { form: Form::Origin, authority: None, path, query: None })
+}
+
+/// The rest for a path of `path_len` bytes that is not clean, or that a query follows. Apart, so that the common case
+/// needs few registers.
+#[inline(never)]
+fn finish_origin_form(
+    text: &[u8],
+    start: usize,
+    path_len: usize,
+    clean: bool,
+    out: &mut [u8],
+) -> Result<Target, TargetError> {
     let query = match text.get(path_len..) {
-        Some([b'?', query @ ..]) => {
-            if !query.iter().all(|&byte| is_visible(byte) && byte != b'#') {
-                return Err(TargetError::Malformed);
-            }
-            let query_start = start + path_len + 1;
-            Some(Span::between(query_start, query_start + query.len()))
-        }
+        Some([b'?', query @ ..]) => Some(parse_query(query, start + path_len + 1)?),
         _ => None,
     };
-    let as_is = Path::AsIs(Span::between(start, start + path_len));
+    let as_is = Path::AsIs(Span::within(start, start + path_len));
     let path = if clean {
         as_is
     } else {
@@ -132,6 +143,14 @@ fn parse_origin_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Target
         if out.get(..len) == Some(sent) { as_is } else { Path::Decoded(len) }
     };
     Ok(Target { form: Form::Origin, authority: None, path, query })
+}
+
+/// RFC 3986 section 3.4: query, at offset `start` of the buffer.
+fn parse_query(query: &[u8], start: usize) -> Result<Span, TargetError> {
+    if visible_len(query) < query.len() || find(query, b'#').is_some() {
+        return Err(TargetError::Malformed);
+    }
+    Ok(Span::within(start, start + query.len()))
 }
 
 /// What a byte of a path asks for.
@@ -195,7 +214,7 @@ fn parse_absolute_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Targ
     let rest = text.get(scheme..).unwrap_or(&[]);
     let len = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-    let authority = parse_host(authority).map_err(|_| TargetError::Malformed)?.shifted(start + scheme);
+    let authority = parse_host_at(authority, start + scheme).map_err(|_| TargetError::Malformed)?;
     let path_start = start + scheme + len;
     let mut target = match rest {
         [b'/', ..] => parse_origin_form(rest, path_start, out)?,
@@ -221,10 +240,10 @@ fn parse_scheme(text: &[u8]) -> Option<usize> {
 
 /// RFC 9112 section 3.2.3: authority-form = uri-host ":" port.
 fn parse_authority_form(text: &[u8], start: usize) -> Result<Target, TargetError> {
-    match parse_host(text) {
+    match parse_host_at(text, start) {
         Ok(authority) if authority.port.is_some() => Ok(Target {
             form: Form::Authority,
-            authority: Some(authority.shifted(start)),
+            authority: Some(authority),
             path: Path::AsIs(Span::default()),
             query: None,
         }),

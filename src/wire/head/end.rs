@@ -9,11 +9,22 @@ use crate::wire::chars::find;
 /// request and may be dropped.
 #[inline]
 pub fn skip_empty_lines(buf: &[u8]) -> usize {
-    let mut rest = buf;
+    match buf {
+        [b'\r', b'\n', rest @ ..] => count_empty_lines(rest),
+        _ => 0,
+    }
+}
+
+/// The same after a first empty line.
+#[cold]
+fn count_empty_lines(after_first: &[u8]) -> usize {
+    let mut len = 2;
+    let mut rest = after_first;
     while let [b'\r', b'\n', after @ ..] = rest {
         rest = after;
+        len += 2;
     }
-    buf.len() - rest.len()
+    len
 }
 
 /// Offset just after the empty line that ends the first head in `buf`; `None` while it is not there yet.

@@ -8,7 +8,7 @@ use super::framing::{Codings, decide, note_connection, note_expect};
 use super::{Field, Head, HeadError, Method, Name, Version};
 use crate::limits::{HEAD_MAX, REQUEST_LINE_MAX};
 use crate::wire::chars::{field_text_len, is_tchar, trim_ows_end, trim_ows_start, visible_len};
-use crate::wire::host::parse_host;
+use crate::wire::host::parse_host_at;
 use crate::wire::span::Span;
 
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, HeadError>;
@@ -162,7 +162,9 @@ fn parse_fields<'a>(mut i: &'a [u8], buf: &[u8], head: &mut Head) -> Parsed<'a, 
         };
         *slot = field;
         head.count += 1;
-        if let Some(known) = known_name(name) {
+        // Every request has this one.
+        let known = if is(name, b"host") { Some(Name::Host) } else { known_name(name) };
+        if let Some(known) = known {
             note_known(known, value, value_start, &mut codings, head).map_err(nom::Err::Failure)?;
         }
         i = rest;
@@ -192,8 +194,8 @@ fn note_known(
         }
         Name::Host if value.is_empty() => {}
         Name::Host => {
-            let host = parse_host(value).map_err(|_| HeadError::BadRequest("malformed Host"))?;
-            head.host = Some(host.shifted(value_start));
+            let host = parse_host_at(value, value_start);
+            head.host = Some(host.map_err(|_| HeadError::BadRequest("malformed Host"))?);
         }
         Name::TransferEncoding => codings.add(value),
         Name::Connection => note_connection(head, value),
@@ -235,11 +237,10 @@ fn parse_field_value(i: &[u8]) -> Parsed<'_, (usize, &[u8])> {
     Ok((rest, (text.len() - value.len(), trim_ows_end(value))))
 }
 
-/// The [`Name`] of a field name made of token bytes, compared without case.
+/// The [`Name`] of a field name made of token bytes, compared without case; `host` was looked for before.
 #[inline(never)] // its vector constants would crowd out what the loop around it keeps in registers
 fn known_name(name: &[u8]) -> Option<Name> {
     match name.len() {
-        4 if is(name, b"host") => Some(Name::Host),
         5 if is(name, b"range") => Some(Name::Range),
         6 if is(name, b"accept") => Some(Name::Accept),
         6 if is(name, b"cookie") => Some(Name::Cookie),
