@@ -12,6 +12,9 @@ const LAG_MS: u32 = 250;
 /// Milliseconds after our last word for which what the client still sends is read.
 const FAREWELL_MS: u32 = 2000;
 
+/// Milliseconds that a connection may be silent before it gives way to others sooner than idle ones do.
+const GRACE_MS: u32 = 1000;
+
 /// The limits, from the configuration in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -143,9 +146,15 @@ impl Queues {
         (self.turn.front(), self.turn.len())
     }
 
-    /// The connection that gives way first: silent ones before idle ones, the oldest before younger ones.
-    pub fn oldest_idle(&self) -> Option<u32> {
-        self.head.front().or_else(|| self.idle.front())
+    /// The connection that gives way first: silent ones before idle ones, the oldest before younger ones. One that has only
+    /// just come is not silent yet: it is what the others give way to.
+    pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
+        let head = self.head.front();
+        let silent = head.and_then(|index| view.get(index as usize));
+        if silent.is_some_and(|connection| now.wrapping_sub(connection.since) >= GRACE_MS) {
+            return head;
+        }
+        self.idle.front().or(head)
     }
 
     /// The oldest that has a head under way.

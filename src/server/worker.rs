@@ -248,7 +248,7 @@ impl<T: Transport> Worker<T> {
         let shed = gate.shed.load(Ordering::Relaxed);
         if shed > 0 {
             for _ in 0..shed {
-                let Some(oldest) = self.queues.oldest_idle() else { break };
+                let Some(oldest) = self.queues.oldest_idle(&mut self.view, now) else { break };
                 self.close(oldest);
             }
             self.closing.clear();
