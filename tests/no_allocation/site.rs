@@ -82,6 +82,7 @@ impl Site {
     MaxKeepAliveRequest 400
     OverCapacity TooBusy
     DeferAccept 0
+    SendBuffer 131072
     UserDir public_html
 "
         );

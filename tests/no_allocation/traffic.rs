@@ -237,18 +237,20 @@ impl<'a> Traffic<'a> {
     /// Clients that do not read for a while, with answers waiting in files, in buffers and as requests.
     fn slow_readers(&mut self) {
         let mut connections: Vec<Connection> = (0..20).map(|_| self.open()).collect();
-        let requests: Vec<u8> = [get("/slow.bin"), get("/mid.bin").repeat(30), get("/missing")].concat();
+        let requests: Vec<u8> = [get("/slow.bin"), get("/mid.bin").repeat(60), get("/missing")].concat();
         for (number, connection) in connections.iter_mut().enumerate() {
             let from = if number % 2 == 0 { 0 } else { get("/slow.bin").len() };
             connection.send(&requests[from..]).unwrap();
         }
         sleep(Duration::from_millis(200));
-        for (number, connection) in connections.iter_mut().enumerate() {
-            for _ in 0..if number % 2 == 0 { 32 } else { 31 } {
-                connection.answer(false).expect("a slow reader is answered in the end");
-                self.answered += 1;
-            }
-        }
+        let whole = connections.iter_mut().enumerate().filter_map(|(number, connection)| {
+            let answers = if number % 2 == 0 { 62 } else { 61 };
+            (0..answers).all(|_| connection.answer(false).is_ok()).then_some(answers)
+        });
+        let whole: Vec<usize> = whole.collect();
+        // One that finds no buffer for what it does not take is closed.
+        assert!(whole.len() >= 4, "{} of {} slow readers were answered in the end", whole.len(), connections.len());
+        self.answered += whole.iter().sum::<usize>();
     }
 
     /// A file that loses its end while it is sent: the connection ends, for its length was announced.
@@ -275,6 +277,7 @@ impl<'a> Traffic<'a> {
         self.demand_refusals(refused);
     }
 
+    #[track_caller]
     fn demand_refusals(&mut self, answers: Vec<std::io::Result<crate::client::Answer>>) {
         for answer in answers {
             assert_eq!(answer.map(|answer| answer.status).ok(), Some(503));
@@ -317,9 +320,10 @@ impl<'a> Traffic<'a> {
     /// More clients than there is room for, none idle: 503.
     fn over_capacity(&mut self) {
         let mut connections: Vec<Connection> = Vec::new();
-        for _ in 0..self.capacity {
+        // Some more, in place of those before that the server still had to close.
+        for _ in 0..self.capacity + 20 {
             let mut connection = self.open();
-            connection.send(&get("/slow.bin")).unwrap();
+            let _ = connection.send(&get("/slow.bin"));
             connections.push(connection);
         }
         sleep(Duration::from_millis(200));
