@@ -114,7 +114,8 @@ fn files_that_are_no_sites() {
 
 #[test]
 fn redirect() {
-    let setup = Setup::new().file("who", "default").site("old", &["ServerName old", "Redirect https://new.example/x?y"]);
+    let setup =
+        Setup::new().file("who", "default").site("old", &["ServerName old", "Redirect https://new.example/x?y"]);
     let server = setup.site("away", &["ServerName away", "Redirect /moved"]).start();
     let mut client = server.client();
     for (host, location) in [("old", "Location: https://new.example/x?y"), ("away", "Location: /moved")] {
@@ -236,12 +237,9 @@ fn cache_control_by_path() {
     let setup = Setup::new().section("CACHE", &rules).section("HEADERS", &["Match .* X-All: 1"]).file("a.js", "1");
     let server = setup.file("sub/b.js", "2").file("sub/a.txt", "3").file("c", "4").start();
     let mut client = server.client();
-    for (path, control) in [
-        ("/a.js", "max-age=3600"),
-        ("/sub/b.js", "max-age=3600"),
-        ("/sub/a.txt", "no-store"),
-        ("/c", "no-cache"),
-    ] {
+    for (path, control) in
+        [("/a.js", "max-age=3600"), ("/sub/b.js", "max-age=3600"), ("/sub/a.txt", "no-store"), ("/c", "no-cache")]
+    {
         let answer = client.get(path).is(200);
         assert_eq!(answer.field("Cache-Control"), Some(control), "{path}");
         // RFC 9110 section 15.4.5: a 304 repeats it.
@@ -282,7 +280,8 @@ fn scripts_are_never_sent() {
     let setup = files.iter().fold(Setup::new(), |setup, name| setup.file(name, "<?php secret"));
     let setup = setup.file("a.php.txt", "shown").file("php", "shown").file("own.lua", "shown");
     let server = setup.site("own", &["ServerName own", "ScriptExtensions .lua py"]).start();
-    for path in ["/a.php", "/a.PHP", "/b.phtml", "/c.phar", "/sub/index.php", "/sub/", "/a.ph%70", "/a.php?x", "/.php"] {
+    for path in ["/a.php", "/a.PHP", "/b.phtml", "/c.phar", "/sub/index.php", "/sub/", "/a.ph%70", "/a.php?x", "/.php"]
+    {
         let answer = server.get(path);
         assert_eq!(answer.status, 403, "{path}");
         assert!(!answer.text().contains("secret"), "{path}");
