@@ -6,6 +6,10 @@ use monkey::cli::{self, Command};
 use monkey::config::{self, Options, Report};
 use monkey::server::start;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os().skip(1)) {
         Ok(command) => command,

@@ -2,6 +2,7 @@
 //! the committed inputs through the same functions.
 
 /// One module a target, each with a `run`.
+pub mod config;
 pub mod head;
 pub mod range;
 pub mod target;
@@ -10,4 +11,5 @@ pub mod target;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 3] = [("head", head::run), ("range", range::run), ("target", target::run)];
+pub const TARGETS: [Target; 4] =
+    [("config", config::run), ("head", head::run), ("range", range::run), ("target", target::run)];

@@ -1,7 +1,5 @@
 //! Holds a [`RawConfig`] against the table: unknown names, values of the wrong kind, repeated keys, missing ones.
 
-use std::collections::BTreeMap;
-
 use super::diagnostic::{Findings, Position};
 use super::plugins::{HANDLERS, PLUGINS, built_in_text};
 use super::raw::{RawConfig, RawEntry, RawSection};
@@ -13,52 +11,81 @@ const OLD_NAMES: &[(&str, &str)] = &[("Port", "Listen PORT")];
 /// The entries of a file that passed, looked up by section and key of the table.
 pub(super) struct Values<'a> {
     file: File,
-    entries: Vec<(&'static str, &'static str, &'a RawEntry)>,
+    raw: &'a RawConfig,
+    /// For each entry, whether it counts.
+    good: Vec<bool>,
 }
 
 /// Checks all of `raw`, which came from a file of this kind; `whole` is the file for what is missing from it.
 pub(super) fn check<'a>(raw: &'a RawConfig, file: File, whole: &Position, out: &mut Findings) -> Values<'a> {
-    let mut values = Values { file, entries: Vec::new() };
-    let mut seen: BTreeMap<(&'static str, String), &'a Position> = BTreeMap::new();
-    for section in &raw.sections {
-        let Some(known) = find_section(section, file, out) else { continue };
+    let mut values = Values { file, raw, good: vec![false; raw.len()] };
+    let repeats = repeats(raw);
+    for section in raw.sections() {
+        let Some(known) = find_section(&section, file, out) else { continue };
         if section.entries.is_empty() {
             out.warning(&section.at, format!("[{}] has no keys", known.name));
         }
-        for entry in &section.entries {
-            let Some(key) = find_key(entry, known, file, out) else { continue };
-            let valid = check_kind(entry, key, out);
-            if !key.many {
-                let name = (known.name, entry.key.to_ascii_lowercase());
-                if let Some(first) = seen.get(&name) {
-                    let what = format!("{} is already set at {first}: this one has no effect", entry.key);
+        for n in section.entries {
+            let Some(entry) = raw.entry(n) else { continue };
+            let Some(key) = find_key(&entry, known, file, out) else { continue };
+            let valid = check_kind(&entry, key, out);
+            let first = repeats.binary_search_by_key(&n, |(n, _)| *n).ok().and_then(|found| repeats.get(found));
+            match first.and_then(|(_, first)| raw.entry(*first)) {
+                Some(first) if !key.many => {
+                    let what = format!("{} is already set at {}: this one has no effect", entry.key, first.at);
                     out.warning(&entry.at, what);
-                    continue;
                 }
-                seen.insert(name, &entry.at);
-            }
-            if valid {
-                values.entries.push((known.name, key.name, entry));
+                _ => {
+                    if let Some(good) = values.good.get_mut(n) {
+                        *good = valid;
+                    }
+                }
             }
         }
     }
-    for section in file.sections() {
-        let place = raw.sections.iter().find(|raw| raw.name.eq_ignore_ascii_case(section.name)).map(|raw| &raw.at);
-        if section.required && place.is_none() {
-            out.error(whole, format!("no [{}] section: add one", section.name));
-        }
-        for key in section.keys.iter().filter(|key| key.required) {
-            let missing = !seen.contains_key(&(section.name, key.name.to_ascii_lowercase()));
-            if let (true, Some(at)) = (missing, place) {
-                out.error(at, format!("[{}] needs {}: {}", section.name, key.name, wants(key)));
+    for known in file.sections() {
+        let of_name = || raw.sections().filter(|section| section.name.eq_ignore_ascii_case(known.name));
+        let Some(first) = of_name().next() else {
+            if known.required {
+                out.error(whole, format!("no [{}] section: add one", known.name));
+            }
+            continue;
+        };
+        for key in known.keys.iter().filter(|key| key.required) {
+            if !of_name().any(|mut section| section.entries.any(|n| raw.key(n).eq_ignore_ascii_case(key.name))) {
+                out.error(&first.at, format!("[{}] needs {}: {}", known.name, key.name, wants(key)));
             }
         }
     }
     values
 }
 
-fn find_section(raw: &RawSection, file: File, out: &mut Findings) -> Option<&'static Section> {
-    let name = &raw.name;
+/// Every entry whose section and key some entry before it has, with the first such entry, in order.
+fn repeats(raw: &RawConfig) -> Vec<(usize, usize)> {
+    let mut order: Vec<(u32, u32)> = Vec::with_capacity(raw.len());
+    let names: Vec<&str> = raw.sections().map(|section| section.name).collect();
+    for (s, section) in raw.sections().enumerate() {
+        order.extend(section.entries.map(|n| (s as u32, n as u32)));
+    }
+    let name = |s: u32| names.get(s as usize).copied().unwrap_or_default();
+    let key = |n: u32| raw.key(n as usize);
+    let compare =
+        |a: &str, b: &str| a.bytes().map(|b| b.to_ascii_lowercase()).cmp(b.bytes().map(|b| b.to_ascii_lowercase()));
+    let by_name =
+        |a: &(u32, u32), b: &(u32, u32)| compare(name(a.0), name(b.0)).then_with(|| compare(key(a.1), key(b.1)));
+    order.sort_unstable_by(|a, b| by_name(a, b).then(a.1.cmp(&b.1)));
+    let mut found = Vec::new();
+    for run in order.chunk_by(|a, b| by_name(a, b).is_eq()) {
+        if let Some((first, rest)) = run.split_first() {
+            found.extend(rest.iter().map(|(_, n)| (*n as usize, first.1 as usize)));
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<&'static Section> {
+    let name = raw.name;
     let same = |section: &&Section| section.name.eq_ignore_ascii_case(name);
     if let Some(section) = file.sections().iter().find(same) {
         if section.state == State::Active {
@@ -95,8 +122,8 @@ fn find_section(raw: &RawSection, file: File, out: &mut Findings) -> Option<&'st
     None
 }
 
-fn find_key(raw: &RawEntry, section: &'static Section, file: File, out: &mut Findings) -> Option<&'static Key> {
-    let name = &raw.key;
+fn find_key(raw: &RawEntry<'_>, section: &'static Section, file: File, out: &mut Findings) -> Option<&'static Key> {
+    let name = raw.key;
     if let Some(key) = section.keys.iter().find(|key| key.name.eq_ignore_ascii_case(name)) {
         if key.state == State::Active {
             return Some(key);
@@ -124,8 +151,8 @@ fn find_key(raw: &RawEntry, section: &'static Section, file: File, out: &mut Fin
     None
 }
 
-fn check_kind(raw: &RawEntry, key: &Key, out: &mut Findings) -> bool {
-    let value = raw.value.as_str();
+fn check_kind(raw: &RawEntry<'_>, key: &Key, out: &mut Findings) -> bool {
+    let value = raw.value;
     let good = match key.kind {
         Kind::Text(_) | Kind::Words(_) => true,
         Kind::Number { min, max, .. } => number(value).is_some_and(|n| n >= min && n <= max),
@@ -168,19 +195,24 @@ fn switch(text: &str) -> Option<bool> {
 
 impl<'a> Values<'a> {
     /// The entries of a key in order, or of all free keys of a section when `key` is the name of its free key.
-    pub(super) fn all(&self, section: &'static str, key: &'static str) -> impl Iterator<Item = &'a RawEntry> + '_ {
-        self.entries.iter().filter(move |(s, k, _)| *s == section && *k == key).map(|(_, _, entry)| *entry)
+    pub(super) fn all(&self, section: &'static str, key: &'static str) -> impl Iterator<Item = RawEntry<'a>> + '_ {
+        let known = self.file.sections().iter().find(|known| known.name == section);
+        let any = known.and_then(|known| known.free).is_some_and(|free| free.name == key);
+        let raw = self.raw;
+        let of_name = raw.sections().filter(move |raw| raw.name.eq_ignore_ascii_case(section));
+        let entries = of_name.flat_map(|section| section.entries).filter(|n| self.good.get(*n) == Some(&true));
+        entries.filter(move |n| any || raw.key(*n).eq_ignore_ascii_case(key)).filter_map(|n| raw.entry(n))
     }
 
     /// The entry of a single-valued key.
-    pub(super) fn entry(&self, section: &'static str, key: &'static str) -> Option<&'a RawEntry> {
+    pub(super) fn entry(&self, section: &'static str, key: &'static str) -> Option<RawEntry<'a>> {
         self.all(section, key).next()
     }
 
     /// What is written, else the default; empty when there is neither.
     pub(super) fn text(&self, section: &'static str, key: &'static str) -> &'a str {
         match self.entry(section, key) {
-            Some(entry) => &entry.value,
+            Some(entry) => entry.value,
             None => default_of(self.file, section, key),
         }
     }
@@ -271,8 +303,7 @@ mod tests {
             for section in file.sections() {
                 for key in section.keys.iter().filter(|key| !key.default.is_empty()) {
                     let at = Position::of_file("default");
-                    let entry =
-                        RawEntry { key: key.name.into(), at: at.clone(), value: key.default.into(), value_at: at };
+                    let entry = RawEntry { key: key.name, at: at.clone(), value: key.default, value_at: at };
                     let mut out = Findings::default();
                     assert!(check_kind(&entry, key, &mut out), "{:?}", out.list);
                 }

@@ -61,7 +61,7 @@ impl Files for Disk {
         let file = File::open(path)?;
         let about = file.metadata()?;
         check_writers(path, &about)?;
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(about.len().min(FILE_MAX) as usize + 1);
         let read = file.take(FILE_MAX + 1).read_to_end(&mut content);
         match read {
             Err(error) => Err(error.into()),

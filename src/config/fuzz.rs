@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Trouble};
-use super::raw::read_text;
+use super::read::read_text;
 use super::{Options, mime, server, site};
 
 /// A machine without files, so that no input reaches any.
@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     let whole = Position::of_file(path);
     let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
     let mut out = Findings::default();
-    let raw = read_text(&NoFiles, path, data, &mut out);
+    let raw = read_text(&NoFiles, path, data.to_vec().into(), &mut out);
     let server = server::resolve(&raw, Path::new("/"), &Options::default(), &whole, &mut out);
     let site = site::resolve(&raw, Path::new("/"), &NoFiles, &whole, &mut out);
     let mime = mime::resolve(&raw, &whole, &mut out);

@@ -36,10 +36,10 @@ impl Listen {
 const WORDS: [&str; 4] = ["tls", "h2", "h2c", "!http"];
 
 /// All `Listen` lines. A repeated place is a warning, and left out.
-pub(super) fn resolve<'a>(entries: impl Iterator<Item = &'a RawEntry>, out: &mut Findings) -> Vec<Listen> {
+pub(super) fn resolve<'a>(entries: impl Iterator<Item = RawEntry<'a>>, out: &mut Findings) -> Vec<Listen> {
     let mut all: Vec<Listen> = Vec::new();
     for entry in entries {
-        let Some(listen) = resolve_one(entry, out) else { continue };
+        let Some(listen) = resolve_one(&entry, out) else { continue };
         let same = |other: &&Listen| other.address == listen.address && other.port == listen.port && listen.port != 0;
         match all.iter().find(same) {
             Some(first) => {
@@ -57,8 +57,8 @@ pub(super) fn resolve<'a>(entries: impl Iterator<Item = &'a RawEntry>, out: &mut
     all
 }
 
-fn resolve_one(entry: &RawEntry, out: &mut Findings) -> Option<Listen> {
-    let value = entry.value.as_str();
+fn resolve_one(entry: &RawEntry<'_>, out: &mut Findings) -> Option<Listen> {
+    let value = entry.value;
     let mut words = value.split([' ', '\t']).filter(|word| !word.is_empty());
     let place = words.next()?;
     let mut good = true;
@@ -134,11 +134,11 @@ mod tests {
             .map(|(n, value)| {
                 let at = Position { line: n as u32 + 1, column: 5, ..Position::of_file("m") };
                 let value_at = Position { column: 12, ..at.clone() };
-                RawEntry { key: "Listen".into(), at, value: (*value).into(), value_at }
+                RawEntry { key: "Listen", at, value, value_at }
             })
             .collect();
         let mut out = Findings::default();
-        let all = resolve(entries.iter(), &mut out);
+        let all = resolve(entries.into_iter(), &mut out);
         let all = all.iter().map(|listen| (listen.address.to_string(), listen.port, listen.dual_stack)).collect();
         (all, out.list.iter().map(|found| found.to_string()).collect())
     }

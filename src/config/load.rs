@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::check::check;
 use super::diagnostic::{Diagnostic, Findings, Position, Report};
 use super::files::{Disk, Files, Trouble};
-use super::raw::{RawConfig, read, read_text};
+use super::raw::RawConfig;
+use super::read::{read, read_text};
 use super::table::File;
 use super::{Config, MimeTable, Options, Site, find, mime, plugins, server, site};
 
@@ -44,7 +45,7 @@ fn one_shot(files: &dyn Files, dir: &Path, options: &Options, out: &mut Findings
     let default = Position::of_file("built-in defaults");
     // An empty [SERVER] section is what the defaults follow from; that it is empty need not be told.
     let mut silent = Findings::default();
-    let empty = read_text(files, Path::new("built-in defaults"), b"[SERVER]", &mut silent);
+    let empty = read_text(files, Path::new("built-in defaults"), b"[SERVER]".as_slice().into(), &mut silent);
     let server = server::resolve(&empty, &dir, options, &default, &mut silent);
     let mime = built_in_mime(files, out);
     Some(Config { sites: vec![Site::of_directory(dir.clone())], dir, server, mime })
@@ -53,7 +54,7 @@ fn one_shot(files: &dyn Files, dir: &Path, options: &Options, out: &mut Findings
 /// The table of the shipped monkey.mime.
 fn built_in_mime(files: &dyn Files, out: &mut Findings) -> MimeTable {
     let name = Path::new("built-in monkey.mime");
-    mime::resolve(&read_text(files, name, BUILT_IN_MIME, out), &Position::of_file(name), out)
+    mime::resolve(&read_text(files, name, BUILT_IN_MIME.into(), out), &Position::of_file(name), out)
 }
 
 fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option<Config> {
@@ -92,7 +93,7 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
 fn main_file(files: &dyn Files, path: &Path, hint: &str, out: &mut Findings) -> Option<(RawConfig, Position)> {
     let at = Position::of_file(path);
     match files.read(path) {
-        Ok(content) => Some((read_text(files, path, &content, out), at)),
+        Ok(content) => Some((read_text(files, path, content.into(), out), at)),
         Err(what) => {
             out.error(&at, with_hint(&what, hint));
             None
@@ -160,7 +161,7 @@ fn same_names(sites: &[Site], out: &mut Findings) {
 fn plugins_load(files: &dyn Files, path: &Path, named: bool, out: &mut Findings) {
     match files.read(path) {
         Ok(content) => {
-            let raw = read_text(files, path, &content, out);
+            let raw = read_text(files, path, content.into(), out);
             check(&raw, File::PluginsLoad, &Position::of_file(path), out);
         }
         Err(Trouble::Missing) if !named => {}

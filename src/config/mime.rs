@@ -12,6 +12,9 @@ pub const EXTENSION_MAX: usize = 32;
 /// Longest media type with its parameters, bytes.
 pub const MEDIA_TYPE_MAX: usize = 127;
 
+/// Most extensions. More are an error.
+pub const ENTRIES_MAX: usize = 4096;
+
 /// The table: one text, and an index sorted by extension. Each media type is stored once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MimeTable {
@@ -57,27 +60,38 @@ impl MimeTable {
     }
 
     fn get(&self, slice: Slice) -> &str {
-        let start = slice.start as usize;
-        self.text.get(start..start + usize::from(slice.length)).unwrap_or_default()
+        slice_of(&self.text, slice)
     }
 
-    fn from_pairs(mut pairs: Vec<(String, &str)>) -> MimeTable {
-        pairs.sort();
-        let mut text = String::new();
-        let mut types: Vec<(&str, Slice)> = Vec::new();
-        let mut entries = Vec::with_capacity(pairs.len());
-        for (extension, media_type) in &pairs {
+    fn from_pairs(mut pairs: Vec<(&str, &str)>) -> MimeTable {
+        pairs.sort_unstable_by(|(a, _), (b, _)| lower(a).cmp(lower(b)));
+        let mut text = String::with_capacity(pairs.iter().map(|(extension, kind)| extension.len() + kind.len()).sum());
+        let mut entries: Vec<Entry> = Vec::with_capacity(pairs.len());
+        for (extension, media_type) in pairs {
             let extension = append(&mut text, extension);
-            let known = types.iter().find(|(known, _)| known == media_type).map(|(_, slice)| *slice);
-            let media_type = known.unwrap_or_else(|| {
-                let slice = append(&mut text, media_type);
-                types.push((media_type, slice));
-                slice
-            });
+            let same = |entry: &&Entry| slice_of(&text, entry.media_type) == media_type;
+            let known = entries.iter().find(same).map(|entry| entry.media_type);
+            let media_type = known.unwrap_or_else(|| append(&mut text, media_type));
             entries.push(Entry { extension, media_type });
+        }
+        for entry in &entries {
+            let start = entry.extension.start as usize;
+            if let Some(extension) = text.get_mut(start..start + usize::from(entry.extension.length)) {
+                extension.make_ascii_lowercase();
+            }
         }
         MimeTable { text: text.into(), entries: entries.into() }
     }
+}
+
+/// The bytes in the order of the index.
+fn lower(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().map(|byte| byte.to_ascii_lowercase())
+}
+
+fn slice_of(text: &str, slice: Slice) -> &str {
+    let start = slice.start as usize;
+    text.get(start..start + usize::from(slice.length)).unwrap_or_default()
 }
 
 /// Lengths were checked against [`EXTENSION_MAX`] and [`MEDIA_TYPE_MAX`], the text against the size of a file.
@@ -89,25 +103,29 @@ fn append(text: &mut String, part: &str) -> Slice {
 
 pub(super) fn resolve(raw: &RawConfig, whole: &Position, out: &mut Findings) -> MimeTable {
     let values = check(raw, File::Mime, whole, out);
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(raw.len().min(ENTRIES_MAX));
     for entry in values.all("MIMETYPES", "EXTENSION") {
-        let extension = entry.key.as_str();
+        let extension = entry.key;
+        if pairs.len() == ENTRIES_MAX {
+            out.error(&entry.at, format!("more than {ENTRIES_MAX} extensions: take some out"));
+            break;
+        }
         if extension.len() > EXTENSION_MAX || !extension.bytes().all(|b| b.is_ascii_graphic() && b != b'.' && b != b'/')
         {
             let what = format!(
                 "\"{extension}\" is not an extension: write up to {EXTENSION_MAX} characters without dot or slash"
             );
             out.error(&entry.at, what);
-        } else if check_media_type(entry, out) {
-            pairs.push((extension.to_ascii_lowercase(), entry.value.as_str()));
+        } else if check_media_type(&entry, out) {
+            pairs.push((extension, entry.value));
         }
     }
     MimeTable::from_pairs(pairs)
 }
 
 /// Whether the value is `type/subtype`, with parameters perhaps (RFC 9110 section 8.3.1).
-pub(super) fn check_media_type(entry: &RawEntry, out: &mut Findings) -> bool {
-    let value = entry.value.as_str();
+pub(super) fn check_media_type(entry: &RawEntry<'_>, out: &mut Findings) -> bool {
+    let value = entry.value;
     let (main, _) = value.split_once(';').unwrap_or((value, ""));
     let token = |part: &str| !part.is_empty() && part.bytes().all(is_tchar);
     let good = main.trim_end().split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
@@ -122,13 +140,13 @@ pub(super) fn check_media_type(entry: &RawEntry, out: &mut Findings) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::files::tests::Memory;
-    use super::super::raw::read_text;
+    use super::super::read::read_text;
     use super::*;
     use std::path::Path;
 
     fn table(text: &str) -> (MimeTable, Vec<String>) {
         let mut out = Findings::default();
-        let raw = read_text(&Memory::default(), Path::new("mime"), text.as_bytes(), &mut out);
+        let raw = read_text(&Memory::default(), Path::new("mime"), text.as_bytes().to_vec().into(), &mut out);
         let table = resolve(&raw, &Position::of_file("mime"), &mut out);
         (table, out.list.iter().map(|found| found.to_string()).collect())
     }
@@ -168,6 +186,10 @@ mod tests {
             ]
         );
         assert_eq!(mime.lookup(b"x.e"), Some("a/b"));
+        let many: String = (0..=ENTRIES_MAX).map(|n| format!("  e{n} a/b\n")).collect();
+        let (mime, found) = table(&format!("[MIMETYPES]\n{many}"));
+        assert_eq!(found, ["mime:4098:3: more than 4096 extensions: take some out"]);
+        assert_eq!((mime.len(), mime.lookup(b"x.e4095")), (ENTRIES_MAX, Some("a/b")));
         assert_eq!(table("").1, ["mime: no [MIMETYPES] section: add one"]);
     }
 }

@@ -16,6 +16,7 @@ mod load;
 mod mime;
 pub mod plugins;
 mod raw;
+mod read;
 mod rules;
 mod server;
 mod site;
@@ -31,8 +32,9 @@ pub use files::FILE_MAX;
 pub use fuzz::run as fuzz;
 pub use listen::Listen;
 pub use load::load;
-pub use mime::{EXTENSION_MAX, MEDIA_TYPE_MAX, MimeTable};
-pub use raw::{LINE_MAX, RawConfig, RawEntry, RawSection};
+pub use mime::{ENTRIES_MAX, EXTENSION_MAX, MEDIA_TYPE_MAX, MimeTable};
+pub use raw::{RawConfig, RawEntry, RawSection};
+pub use read::LINE_MAX;
 pub use rules::{CacheRule, FIELD_LINE_MAX, HeaderRule};
 pub use server::{LogTarget, OverCapacity, Scheduler, Server, UnknownHost, is_restart_key};
 pub use site::{Alias, SERVER_NAME_MAX, Site};
@@ -69,6 +71,17 @@ pub struct Options {
     pub balancing: bool,
     /// `-T`: join listeners of another process by SO_REUSEPORT.
     pub shared_sockets: bool,
+}
+
+impl Options {
+    /// These options with nothing in them against the working directory, which changes when a server goes into the
+    /// background. `config` is what they led to: a reload reads the same files again.
+    pub fn anchored(self, config: &Config) -> Options {
+        let dir = Some(config.dir.clone());
+        let (config_dir, one_shot) = if self.one_shot.is_some() { (None, dir) } else { (dir, None) };
+        let pid_file = self.pid_file.and(config.server.pid_file.clone());
+        Options { config_dir, one_shot, pid_file, ..self }
+    }
 }
 
 /// A whole configuration: resolved, checked, unchanging.

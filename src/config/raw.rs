@@ -1,349 +1,140 @@
 //! A file and what it includes, as sections of `key value` entries that know where they stand.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::diagnostic::{Findings, Position};
-use super::files::{Files, glob, has_wildcard};
-use super::text::{Body, Line, parse_line};
+use super::diagnostic::Position;
 
-/// Longest line accepted, bytes without its end mark. A longer one is an error, as in the original.
-pub const LINE_MAX: usize = 4096;
-
-/// A file after the grammar and before the meaning: nothing is known yet of sections and keys.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A file, with what it includes, after the grammar and before the meaning: nothing is known yet of sections and keys.
+///
+/// Only the texts are kept, and where in them each entry stands: start-up memory that was touched once stays resident, so
+/// there is as little of it as can be.
+#[derive(Clone, Debug, Default)]
 pub struct RawConfig {
-    /// The sections in the order of reading; a name may occur several times.
-    pub sections: Vec<RawSection>,
-    /// `@WORD value` lines other than `@INCLUDE`, the key being WORD.
-    pub meta: Vec<RawEntry>,
+    pub(super) files: Vec<RawFile>,
+    pub(super) sections: Vec<Header>,
+    pub(super) entries: Vec<Record>,
+    pub(super) meta: Vec<Record>,
 }
 
-/// `[NAME]` and what stands below it.
+#[derive(Clone, Debug)]
+pub(super) struct RawFile {
+    pub(super) path: Arc<Path>,
+    pub(super) text: Cow<'static, [u8]>,
+}
+
+/// `[NAME]`: the record's key is NAME, it has no value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) record: Record,
+    /// The first of its entries; they end where those of the next section begin.
+    pub(super) first: u32,
+}
+
+/// `key value` as places in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub(super) file: u32,
+    pub(super) line: u32,
+    pub(super) key: u32,
+    pub(super) value: u32,
+    pub(super) key_length: u16,
+    pub(super) value_length: u16,
+}
+
+/// `[NAME]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RawSection {
+pub struct RawSection<'a> {
     /// The name as written.
-    pub name: String,
+    pub name: &'a str,
     /// Where the header stands.
     pub at: Position,
-    /// Its entries in order; a key may occur several times.
-    pub entries: Vec<RawEntry>,
+    /// Its entries, as numbers for [`RawConfig::entry`].
+    pub entries: Range<usize>,
 }
 
 /// `key value`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RawEntry {
+pub struct RawEntry<'a> {
     /// The key as written.
-    pub key: String,
+    pub key: &'a str,
     /// Where the key stands.
     pub at: Position,
     /// The value without the blanks around it; never empty.
-    pub value: String,
+    pub value: &'a str,
     /// Where the value stands.
     pub value_at: Position,
 }
 
-/// Reads `entry` and all it includes. Syntax errors go to `out`; reading goes on behind them.
-pub(super) fn read(files: &dyn Files, entry: &Path, out: &mut Findings) -> Option<RawConfig> {
-    match files.read(entry) {
-        Ok(content) => Some(read_text(files, entry, &content, out)),
-        Err(what) => {
-            out.error(&Position::of_file(entry), what.to_string());
-            None
-        }
-    }
-}
-
-/// The same for an entry file whose content is at hand.
-pub(super) fn read_text(files: &dyn Files, entry: &Path, content: &[u8], out: &mut Findings) -> RawConfig {
-    let base = entry.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut reader =
-        Reader { files, base, read: vec![files.identity(entry)], config: RawConfig::default(), foreign: false, out };
-    reader.text(&Arc::from(entry), content);
-    reader.config
-}
-
-struct Reader<'a> {
-    files: &'a dyn Files,
-    /// The directory of the entry file: includes are relative to it.
-    base: PathBuf,
-    /// Every file read so far: none is read twice, so no include can turn in a circle.
-    read: Vec<PathBuf>,
-    config: RawConfig,
-    /// Whether the newest section was opened by a file that was included here.
-    foreign: bool,
-    out: &'a mut Findings,
-}
-
-impl Reader<'_> {
-    fn text(&mut self, file: &Arc<Path>, content: &[u8]) {
-        let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
-        let mut indent: Option<String> = None;
-        for (n, line) in content.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let start = Position { file: file.clone(), line: (n as u32).saturating_add(1), column: 1 };
-            if let Some(line) = self.characters(&start, line) {
-                self.line(&start, line, &mut indent);
-            }
-        }
+impl RawConfig {
+    /// The sections in the order of reading; a name may occur several times.
+    pub fn sections(&self) -> impl Iterator<Item = RawSection<'_>> {
+        self.sections.iter().enumerate().map(|(n, header)| {
+            let end = self.sections.get(n + 1).map_or(self.entries.len(), |next| next.first as usize);
+            let name = self.slice(header.record.file, header.record.key, header.record.key_length);
+            let at = Position { line: header.record.line, column: 1, ..self.start_of(header.record.file) };
+            RawSection { name, at, entries: header.first as usize..end }
+        })
     }
 
-    /// The line as text, unless it holds what no line may hold.
-    fn characters<'l>(&mut self, start: &Position, line: &'l [u8]) -> Option<&'l str> {
-        if line.len() > LINE_MAX {
-            self.out.error(start, format!("line longer than {LINE_MAX} bytes: shorten it"));
-            return None;
-        }
-        let text = match std::str::from_utf8(line) {
-            Ok(text) => text,
-            Err(error) => {
-                let good = String::from_utf8_lossy(line.get(..error.valid_up_to()).unwrap_or_default());
-                let byte = line.get(error.valid_up_to()).copied().unwrap_or_default();
-                let at = start.within(&good, good.len());
-                self.out.error(&at, format!("byte 0x{byte:02X} is not UTF-8: save the file as UTF-8"));
-                return None;
-            }
+    /// An entry by its number in the order of reading.
+    pub fn entry(&self, n: usize) -> Option<RawEntry<'_>> {
+        self.entries.get(n).map(|record| self.view(record))
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// `@WORD value` lines other than `@INCLUDE`, the key being WORD.
+    pub fn meta(&self) -> impl Iterator<Item = RawEntry<'_>> {
+        self.meta.iter().map(|record| self.view(record))
+    }
+
+    /// The key of an entry, without working out where it stands. Empty when there is no such entry.
+    pub(super) fn key(&self, n: usize) -> &str {
+        self.entries.get(n).map_or("", |record| self.slice(record.file, record.key, record.key_length))
+    }
+
+    fn view(&self, record: &Record) -> RawEntry<'_> {
+        let place = |offset: u32| {
+            let before = self.text(record.file).get(..offset as usize).unwrap_or_default();
+            let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let before = std::str::from_utf8(before.get(line..).unwrap_or_default()).unwrap_or_default();
+            let column = before.chars().count() as u32 + 1;
+            Position { line: record.line, column, ..self.start_of(record.file) }
         };
-        if let Some((offset, c)) = text.char_indices().find(|(_, c)| c.is_ascii_control() && *c != '\t') {
-            let at = start.within(text, offset);
-            self.out.error(&at, format!("control character 0x{:02X}: remove it", u32::from(c)));
-            return None;
-        }
-        Some(text)
-    }
-
-    fn line(&mut self, start: &Position, line: &str, indent: &mut Option<String>) {
-        match parse_line(line) {
-            Line::Empty | Line::Comment => {}
-            Line::Section(name) => {
-                let section = RawSection { name: name.into(), at: start.clone(), entries: Vec::new() };
-                self.config.sections.push(section);
-                self.foreign = false;
-            }
-            Line::Meta(word, value) => {
-                let value_at = start.within(line, offset_of(line, value));
-                if word.eq_ignore_ascii_case("include") {
-                    self.include(value, &value_at);
-                } else {
-                    if !word.eq_ignore_ascii_case("set") {
-                        self.out.warning(start, format!("@{word} has no effect: the known directive is @INCLUDE FILE"));
-                    }
-                    let entry = RawEntry { key: word.into(), at: start.clone(), value: value.into(), value_at };
-                    self.config.meta.push(entry);
-                }
-            }
-            Line::Indented(blanks, body) => {
-                let fixed = indent.get_or_insert_with(|| blanks.into());
-                match check_indent(blanks, fixed) {
-                    Err(what) => {
-                        self.out.error(&start.within(line, blanks.len()), what);
-                    }
-                    Ok(()) => self.body(&start.within(line, blanks.len()), line, body),
-                }
-            }
-            Line::Wrong(what) => self.out.error(start, what),
+        RawEntry {
+            key: self.slice(record.file, record.key, record.key_length),
+            at: place(record.key),
+            value: self.slice(record.file, record.value, record.value_length),
+            value_at: place(record.value),
         }
     }
 
-    fn body(&mut self, at: &Position, line: &str, body: Body<'_>) {
-        match body {
-            Body::Ignored => {}
-            Body::Wrong(what) => self.out.error(at, what),
-            Body::Entry(key, value) => {
-                let Some(section) = self.config.sections.last_mut() else {
-                    return self.out.error(at, "key before any section: write a [SECTION] line above it");
-                };
-                if std::mem::take(&mut self.foreign) {
-                    let name = &section.name;
-                    let what = format!(
-                        "this goes to [{name}], which the file included above opened: write a [SECTION] line above it"
-                    );
-                    self.out.warning(at, what);
-                }
-                let start = Position { column: 1, ..at.clone() };
-                let value_at = start.within(line, offset_of(line, value));
-                section.entries.push(RawEntry { key: key.into(), at: at.clone(), value: value.into(), value_at });
-            }
+    fn start_of(&self, file: u32) -> Position {
+        match self.files.get(file as usize) {
+            Some(file) => Position { file: file.path.clone(), line: 0, column: 0 },
+            None => Position::of_file(""),
         }
     }
 
-    fn include(&mut self, value: &str, at: &Position) {
-        let pattern = self.base.join(value);
-        let paths = if has_wildcard(value) {
-            match glob(self.files, &pattern) {
-                Ok(paths) => paths,
-                Err(what) => return self.out.error(at, format!("cannot include: {what}")),
-            }
-        } else {
-            vec![pattern]
-        };
-        for path in paths {
-            let identity = self.files.identity(&path);
-            if self.read.contains(&identity) {
-                self.out.error(at, format!("{} is already read: include it once", path.display()));
-                continue;
-            }
-            self.read.push(identity);
-            match self.files.read(&path) {
-                Ok(content) => {
-                    let before = self.config.sections.len();
-                    self.text(&Arc::from(path.as_path()), &content);
-                    self.foreign |= self.config.sections.len() > before;
-                }
-                Err(what) => self.out.error(at, format!("cannot include {}: {what}", path.display())),
-            }
-        }
-    }
-}
-
-/// The original's rule: every key of a file stands behind the very blanks that its first indented line begins with.
-fn check_indent(blanks: &str, fixed: &str) -> Result<(), String> {
-    if blanks == fixed {
-        return Ok(());
-    }
-    let wanted = describe(fixed);
-    Err(if blanks.starts_with(fixed) {
-        format!("extra indentation level found: indent by {wanted}, as the first indented line of this file does")
-    } else if fixed.starts_with(blanks) {
-        format!("indentation level is too low: indent by {wanted}, as the first indented line of this file does")
-    } else {
-        format!("inconsistent use of tab and space: indent by {wanted}, as the first indented line of this file does")
-    })
-}
-
-fn describe(blanks: &str) -> String {
-    let (tabs, spaces) = (blanks.matches('\t').count(), blanks.matches(' ').count());
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    match (tabs, spaces) {
-        (0, n) => count(n, "space"),
-        (n, 0) => count(n, "tab"),
-        (t, s) => format!("{} and {}", count(t, "tab"), count(s, "space")),
-    }
-}
-
-/// Where `part`, a slice of `line`, begins in it.
-fn offset_of(line: &str, part: &str) -> usize {
-    nom::Offset::offset(line, part)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::files::tests::Memory;
-    use super::*;
-
-    fn findings(files: &[(&str, &str)]) -> (RawConfig, Vec<String>) {
-        let mut out = Findings::default();
-        let config = read(&Memory::with(files), Path::new(files[0].0), &mut out).unwrap_or_default();
-        (config, out.list.iter().map(|found| found.to_string()).collect())
+    fn text(&self, file: u32) -> &[u8] {
+        self.files.get(file as usize).map_or(&[], |file| &file.text)
     }
 
-    fn flat(config: &RawConfig) -> Vec<String> {
-        let entry = |section: &RawSection, e: &RawEntry| {
-            format!("{} {}={} {} {}", section.name, e.key, e.value, e.at, e.value_at)
-        };
-        config.sections.iter().flat_map(|s| s.entries.iter().map(move |e| entry(s, e))).collect()
-    }
-
-    #[test]
-    fn entries_know_where_they_stand() {
-        let (config, found) = findings(&[(
-            "/m.conf",
-            "\u{feff}# top\r\n\r\n[A]\r\n\tkey  some value \r\n@SET a=b\n[B]\n\t# c\n\t---- x\n\té ü\n",
-        )]);
-        assert_eq!(found, [""; 0]);
-        assert_eq!(flat(&config), ["A key=some value /m.conf:4:2 /m.conf:4:7", "B é=ü /m.conf:9:2 /m.conf:9:4"]);
-        assert_eq!(config.meta[0].value, "a=b");
-    }
-
-    #[test]
-    fn syntax_errors_are_all_told() {
-        let text = "\tkey 1\n[A]\n  key 2\n\t k 3\n    k 4\nk 5\n[B\n\tk\n";
-        let (config, found) = findings(&[("/m.conf", text)]);
-        assert_eq!(
-            found,
-            [
-                "/m.conf:1:2: key before any section: write a [SECTION] line above it",
-                "/m.conf:3:3: inconsistent use of tab and space: indent by 1 tab, as the first indented line of this file does",
-                "/m.conf:4:3: extra indentation level found: indent by 1 tab, as the first indented line of this file does",
-                "/m.conf:5:5: inconsistent use of tab and space: indent by 1 tab, as the first indented line of this file does",
-                "/m.conf:6:1: indentation level is too low: a key stands indented below its [SECTION]",
-                "/m.conf:7:1: bad header definition: a section is written [NAME]",
-                "/m.conf:8:2: each key must have a value: the key, a space (not a tab), the value",
-            ]
-        );
-        assert!(config.sections[0].entries.is_empty());
-        let (_, found) = findings(&[("/m.conf", "[A]\n    k 1\n  k 2\n    k   \n    [B]\n@INCLUDE\n")]);
-        assert_eq!(
-            found,
-            [
-                "/m.conf:3:3: indentation level is too low: indent by 4 spaces, as the first indented line of this file does",
-                "/m.conf:4:5: key has an empty value: put the value after the space, or a # before the key",
-                "/m.conf:5:5: bad header definition: a [SECTION] stands at column 1",
-                "/m.conf:6:1: a directive needs a value: @INCLUDE FILE",
-            ]
-        );
-    }
-
-    #[test]
-    fn bytes_that_no_line_may_hold() {
-        let mut out = Findings::default();
-        let mut content = b"[A]\n  \xc3\xa9 \xff\n  k \x07\n  k ".to_vec();
-        content.extend(vec![b'x'; LINE_MAX - 4]);
-        content.extend(b"\r\n  k ");
-        content.extend(vec![b'x'; LINE_MAX - 3]);
-        let config = read_text(&Memory::default(), Path::new("/m.conf"), &content, &mut out);
-        let found: Vec<String> = out.list.iter().map(|found| found.to_string()).collect();
-        assert_eq!(
-            found,
-            [
-                "/m.conf:2:5: byte 0xFF is not UTF-8: save the file as UTF-8",
-                "/m.conf:3:5: control character 0x07: remove it",
-                "/m.conf:5:1: line longer than 4096 bytes: shorten it",
-            ]
-        );
-        assert_eq!(config.sections[0].entries.len(), 1);
-    }
-
-    #[test]
-    fn includes() {
-        let (config, found) = findings(&[
-            ("/c/m.conf", "[A]\n  k 1\n@include sub/*.conf\n  k 4\n@INCLUDE sub/none-*\n@INCLUDE more.inc\n  k 6\n"),
-            ("/c/sub/b.conf", "[B]\n\tk 3\n"),
-            ("/c/sub/a.conf", "    k 2\n"),
-            ("/c/more.inc", "  k 5\n"),
-        ]);
-        assert_eq!(
-            flat(&config),
-            [
-                "A k=1 /c/m.conf:2:3 /c/m.conf:2:5",
-                "A k=2 /c/sub/a.conf:1:5 /c/sub/a.conf:1:7",
-                "B k=3 /c/sub/b.conf:2:2 /c/sub/b.conf:2:4",
-                "B k=4 /c/m.conf:4:3 /c/m.conf:4:5",
-                "B k=5 /c/more.inc:1:3 /c/more.inc:1:5",
-                "B k=6 /c/m.conf:7:3 /c/m.conf:7:5",
-            ]
-        );
-        assert_eq!(
-            found,
-            ["/c/m.conf:4:3: this goes to [B], which the file included above opened: write a [SECTION] line above it"]
-        );
-    }
-
-    #[test]
-    fn includes_that_fail() {
-        let (_, found) = findings(&[
-            ("/c/m.conf", "@INCLUDE x\n@INCLUDE a.conf\n@INCLUDE a.conf\n@INCLUDE no/*\n@INCLUD a.conf\n"),
-            ("/c/a.conf", "@INCLUDE m.conf\n"),
-        ]);
-        assert_eq!(
-            found,
-            [
-                "/c/m.conf:1:10: cannot include /c/x: no such file or directory",
-                "/c/a.conf:1:10: /c/m.conf is already read: include it once",
-                "/c/m.conf:3:10: /c/a.conf is already read: include it once",
-                "/c/m.conf:4:10: cannot include: /c/no: no such file or directory",
-                "/c/m.conf:5:1: @INCLUD has no effect: the known directive is @INCLUDE FILE",
-            ]
-        );
+    /// A part of a line that was found to be UTF-8 before it was recorded.
+    fn slice(&self, file: u32, start: u32, length: u16) -> &str {
+        let start = start as usize;
+        let bytes = self.text(file).get(start..start + usize::from(length)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 }

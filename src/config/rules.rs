@@ -54,8 +54,8 @@ const REFUSED: &[&str] = &[
     "Upgrade",
 ];
 
-pub(super) fn header(entry: &RawEntry, out: &mut Findings) -> Option<HeaderRule> {
-    let value = entry.value.as_str();
+pub(super) fn header(entry: &RawEntry<'_>, out: &mut Findings) -> Option<HeaderRule> {
+    let value = entry.value;
     let Ok((_, (pattern, (name, field_value)))) = parse_header(value) else {
         out.error(&entry.value_at, "write REGEX Name: value, such as \\.js$ X-Content-Type-Options: nosniff");
         return None;
@@ -79,8 +79,8 @@ pub(super) fn header(entry: &RawEntry, out: &mut Findings) -> Option<HeaderRule>
     Some(HeaderRule { pattern: compile(pattern, entry, out)?, line })
 }
 
-pub(super) fn cache(entry: &RawEntry, out: &mut Findings) -> Option<CacheRule> {
-    let value = entry.value.as_str();
+pub(super) fn cache(entry: &RawEntry<'_>, out: &mut Findings) -> Option<CacheRule> {
+    let value = entry.value;
     let Ok((_, (pattern, control))) = parse_cache(value) else {
         out.error(&entry.value_at, "write REGEX VALUE, such as \\.(js|css)$ max-age=3600");
         return None;
@@ -133,11 +133,11 @@ fn check_field_value(text: &str, at: &super::Position, out: &mut Findings) -> Op
     }
 }
 
-fn compile(text: &str, entry: &RawEntry, out: &mut Findings) -> Option<Pattern> {
+fn compile(text: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<Pattern> {
     match Pattern::compile(text) {
         Ok(pattern) => Some(pattern),
         Err(error) => {
-            out.error(&entry.value_at.within(&entry.value, error.at), format!("pattern: {}", error.what));
+            out.error(&entry.value_at.within(entry.value, error.at), format!("pattern: {}", error.what));
             None
         }
     }

@@ -142,12 +142,12 @@ pub(super) fn resolve(raw: &RawConfig, dir: &Path, options: &Options, whole: &Po
         listen: listen::resolve(v.all(S, "Listen"), out),
         workers: v.number32(S, "Workers"),
         timeout: v.number32(S, "Timeout"),
-        pid_file: v.entry(S, "PidFile").map(|entry| dir.join(&entry.value)),
-        user_dir: v.entry(S, "UserDir").and_then(|entry| user_dir(entry, out)),
+        pid_file: v.entry(S, "PidFile").map(|entry| dir.join(entry.value)),
+        user_dir: v.entry(S, "UserDir").and_then(|entry| user_dir(&entry, out)),
         index_files: index_files(v, out),
         hide_version: v.switch(S, "HideVersion"),
         resume: v.switch(S, "Resume"),
-        user: v.entry(S, "User").and_then(|entry| user(entry, out)),
+        user: v.entry(S, "User").and_then(|entry| user(&entry, out)),
         keep_alive: v.switch(S, "KeepAlive"),
         keep_alive_timeout: v.number32(S, "KeepAliveTimeout"),
         max_keep_alive_request: v.number32(S, "MaxKeepAliveRequest"),
@@ -174,7 +174,7 @@ pub(super) fn resolve(raw: &RawConfig, dir: &Path, options: &Options, whole: &Po
         shared_sockets: options.shared_sockets,
     };
     if let Some(entry) = v.entry(S, "DefaultMimeType") {
-        check_media_type(entry, out);
+        check_media_type(&entry, out);
     }
     if let (LogTarget::Syslog, false, Some(entry)) =
         (server.log_target, cfg!(feature = "syslog"), v.entry(S, "LogTarget"))
@@ -219,8 +219,8 @@ fn index_files(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
     names
 }
 
-fn user_dir(entry: &RawEntry, out: &mut Findings) -> Option<String> {
-    let value = entry.value.as_str();
+fn user_dir(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
+    let value = entry.value;
     if value.starts_with('/') || value.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         let what =
             format!("UserDir cannot be \"{value}\": write a directory below the user's home, such as public_html");
@@ -230,8 +230,8 @@ fn user_dir(entry: &RawEntry, out: &mut Findings) -> Option<String> {
     Some(value.into())
 }
 
-fn user(entry: &RawEntry, out: &mut Findings) -> Option<String> {
-    let value = entry.value.as_str();
+fn user(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
+    let value = entry.value;
     if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-$".contains(&byte)) {
         out.error(
             &entry.value_at,

@@ -82,16 +82,16 @@ pub(super) fn resolve(raw: &RawConfig, dir: &Path, files: &dyn Files, whole: &Po
     Site {
         names: names(v, out),
         document_root: dir.join(v.text(H, "DocumentRoot")),
-        redirect: v.entry(H, "Redirect").and_then(|entry| redirect(entry, out)),
-        error_pages: v.all("ERROR_PAGES", "STATUS").filter_map(|entry| error_page(entry, out)).collect(),
-        headers: v.all("HEADERS", "Match").filter_map(|entry| rules::header(entry, out)).collect(),
-        cache: v.all("CACHE", "Match").filter_map(|entry| rules::cache(entry, out)).collect(),
+        redirect: v.entry(H, "Redirect").and_then(|entry| redirect(&entry, out)),
+        error_pages: v.all("ERROR_PAGES", "STATUS").filter_map(|entry| error_page(&entry, out)).collect(),
+        headers: v.all("HEADERS", "Match").filter_map(|entry| rules::header(&entry, out)).collect(),
+        cache: v.all("CACHE", "Match").filter_map(|entry| rules::cache(&entry, out)).collect(),
         max_body_size: v.number(H, "MaxBodySize").saturating_mul(1024),
-        fallback: v.entry(H, "Fallback").and_then(|entry| fallback(entry, out)),
+        fallback: v.entry(H, "Fallback").and_then(|entry| fallback(&entry, out)),
         aliases: aliases(v, dir, out),
-        etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(entry, dir, files, out)).unwrap_or_default(),
+        etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(&entry, dir, files, out)).unwrap_or_default(),
         script_extensions: script_extensions(v, out),
-        at: v.entry(H, "ServerName").map_or(whole, |entry| &entry.value_at).clone(),
+        at: v.entry(H, "ServerName").map_or_else(|| whole.clone(), |entry| entry.value_at),
     }
 }
 
@@ -99,7 +99,7 @@ fn names(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
     let mut names = Vec::new();
     let Some(entry) = v.entry(H, "ServerName") else { return names };
     for name in v.words(H, "ServerName") {
-        let at = entry.value_at.within(&entry.value, nom::Offset::offset(entry.value.as_str(), name));
+        let at = entry.value_at.within(entry.value, nom::Offset::offset(entry.value, name));
         let lower = name.to_ascii_lowercase();
         if name.len() > SERVER_NAME_MAX {
             out.error(&at, format!("the name {name} is longer than {SERVER_NAME_MAX} characters: shorten it"));
@@ -127,8 +127,8 @@ fn is_host_name(name: &str) -> bool {
     }
 }
 
-fn redirect(entry: &RawEntry, out: &mut Findings) -> Option<String> {
-    let value = entry.value.as_str();
+fn redirect(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
+    let value = entry.value;
     let lower = value.get(..8).unwrap_or(value).to_ascii_lowercase();
     let host = ["http://", "https://"].iter().find(|scheme| lower.starts_with(**scheme));
     let good = match host {
@@ -150,8 +150,8 @@ fn stays_below(path: &str) -> bool {
     path.split('/').all(|part| part != "..")
 }
 
-fn error_page(entry: &RawEntry, out: &mut Findings) -> Option<(u16, String)> {
-    let status = Some(entry.key.as_str()).filter(|key| key.len() == 3).and_then(|key| key.parse::<u16>().ok());
+fn error_page(entry: &RawEntry<'_>, out: &mut Findings) -> Option<(u16, String)> {
+    let status = Some(entry.key).filter(|key| key.len() == 3).and_then(|key| key.parse::<u16>().ok());
     let Some(status) = status.filter(|status| (400..=505).contains(status)) else {
         out.error(&entry.at, format!("there is no error page for \"{}\": write a status from 400 to 505", entry.key));
         return None;
@@ -166,8 +166,8 @@ fn error_page(entry: &RawEntry, out: &mut Findings) -> Option<(u16, String)> {
     Some((status, format!("/{page}")))
 }
 
-fn fallback(entry: &RawEntry, out: &mut Findings) -> Option<String> {
-    let value = entry.value.as_str();
+fn fallback(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
+    let value = entry.value;
     if !value.starts_with('/') || value.ends_with('/') || !stays_below(value) {
         out.error(
             &entry.value_at,
@@ -179,7 +179,7 @@ fn fallback(entry: &RawEntry, out: &mut Findings) -> Option<String> {
 }
 
 fn aliases(v: &Values<'_>, dir: &Path, out: &mut Findings) -> Vec<Alias> {
-    let mut all: Vec<(Alias, &Position)> = Vec::new();
+    let mut all: Vec<(Alias, Position)> = Vec::new();
     for entry in v.all(H, "Alias") {
         let parts = entry.value.split_once([' ', '\t']).map(|(prefix, dir)| (prefix, dir.trim()));
         let Some((prefix, target)) = parts.filter(|(prefix, _)| prefix.starts_with('/')) else {
@@ -197,7 +197,7 @@ fn aliases(v: &Values<'_>, dir: &Path, out: &mut Findings) -> Vec<Alias> {
         } else if let Some((_, first)) = all.iter().find(|(alias, _)| alias.prefix == prefix) {
             out.warning(&entry.at, format!("{prefix} already has a directory at {first}: this one has no effect"));
         } else {
-            all.push((Alias { prefix: prefix.into(), dir: dir.join(target) }, &entry.at));
+            all.push((Alias { prefix: prefix.into(), dir: dir.join(target) }, entry.at));
         }
     }
     let mut aliases: Vec<Alias> = all.into_iter().map(|(alias, _)| alias).collect();
@@ -205,7 +205,7 @@ fn aliases(v: &Values<'_>, dir: &Path, out: &mut Findings) -> Vec<Alias> {
     aliases
 }
 
-fn etag_seed(entry: &RawEntry, dir: &Path, files: &dyn Files, out: &mut Findings) -> Option<Vec<u8>> {
+fn etag_seed(entry: &RawEntry<'_>, dir: &Path, files: &dyn Files, out: &mut Findings) -> Option<Vec<u8>> {
     let Some(name) = entry.value.strip_prefix('@') else { return Some(entry.value.as_bytes().to_vec()) };
     let path = dir.join(name);
     match files.read(&path) {

@@ -1,5 +1,6 @@
 //! One connection's turn: read, answer, send, and say what it waits for next.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::plugin::transport::Transport;
 use crate::server::connection::{Connection, Held, Waiting};
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
+use crate::sys::memory::Region;
 use crate::vhost::live::Live;
 use crate::vhost::request::{Refused, Request, connection_line};
 use crate::vhost::table::EntryId;
@@ -76,15 +78,22 @@ pub struct Io<T: Transport> {
     /// The server is stopping: every answer is the last of its connection.
     pub stopping: bool,
     out: Output,
-    input: Box<[u8]>,
-    path: Box<[u8]>,
+    input: Region,
+    path: Region,
     head: Head,
 }
 
 impl<T: Transport> Io<T> {
     /// Takes the buffers of one worker.
-    pub fn new(transport: T, live: Arc<Live>, clock: Clock, handler: Handler, pool: Pool, out: Output) -> Io<T> {
-        Io {
+    pub fn new(
+        transport: T,
+        live: Arc<Live>,
+        clock: Clock,
+        handler: Handler,
+        pool: Pool,
+        out: Output,
+    ) -> io::Result<Io<T>> {
+        Ok(Io {
             transport,
             live,
             clock,
@@ -92,10 +101,10 @@ impl<T: Transport> Io<T> {
             pool,
             stopping: false,
             out,
-            input: vec![0; INPUT_ROOM].into_boxed_slice(),
-            path: vec![0; HEAD_MAX].into_boxed_slice(),
+            input: Region::new(INPUT_ROOM)?,
+            path: Region::new(HEAD_MAX)?,
             head: Head::new(),
-        }
+        })
     }
 
     /// Works on a connection that epoll reported, or whose turn has come.

@@ -6,8 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use ::log::{info, warn};
 
@@ -30,12 +29,13 @@ use crate::storage::pool::Pool;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::credentials::{DropError, drop_to, lookup_user};
 use crate::sys::epoll::{Epoll, Events, Interest};
-use crate::sys::fault;
 use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
 use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
 use crate::sys::slots::Slots;
+use crate::sys::thread::{self, Thread};
+use crate::sys::{fault, image};
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 
@@ -94,6 +94,7 @@ pub(super) fn open_log(live: &Live) -> Result<(), log::LogError> {
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
+    let options = options.anchored(&config);
     let daemon = match config.server.daemon {
         true => Some(Daemon::start().map_err(system("cannot go into the background"))?),
         false => None,
@@ -181,9 +182,11 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         daemon.ready().map_err(system("cannot go into the background"))?;
     }
     drop(live);
+    // Start-up code and its tables are not needed again.
+    image::release_pages();
     scheduler.run().map_err(system("the event loop failed"))?;
     for worker in workers {
-        let _ = worker.join();
+        worker.join();
     }
     if let Some(pid_file) = pid_file {
         let _ = pid_file.remove();
@@ -239,14 +242,14 @@ fn refusal(hide_version: bool, retry_after: u32) -> Box<[u8]> {
     text.bytes().into()
 }
 
-/// Takes a worker's memory, starts its thread, and waits until it has its table and its fault stack.
+/// Takes a worker's memory and starts its thread.
 fn spawn(
     owner: u8,
     shared: &Arc<Shared>,
     live: &Arc<Live>,
     budget: &Budget,
     listeners: Option<Listeners>,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<Thread, StartError> {
     let failed = || system("cannot take a worker's memory");
     let seed = RandomState::new().build_hasher().finish();
     let table = OpenFiles::new(OPEN_FILES_MAX, budget.arena, MISSES_MAX, MISS_BYTES, seed).map_err(failed())?;
@@ -254,7 +257,7 @@ fn spawn(
     let clock = Clock::new(monotonic_ms(), wall_seconds());
     let pool = Pool::new(&budget.pool).map_err(failed())?;
     let out = Output::new(OUTPUT_ROOM).map_err(failed())?;
-    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out);
+    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out).map_err(failed())?;
     let taken = io::Error::from(io::ErrorKind::AlreadyExists);
     let view = shared.slots.view(owner).ok_or(taken).map_err(failed())?;
     if let (Some(listeners), Some(gate)) = (&listeners, shared.gates.get(usize::from(owner))) {
@@ -267,21 +270,23 @@ fn spawn(
     let listeners = listeners.map(|listeners| Listeners { watched: true, ..listeners });
     let mut worker = Worker::new(Arc::clone(shared), view, io, listeners);
     let mut events = Events::with_capacity(EVENTS_A_TURN);
-    let (ready, started) = mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("monkey: wrk/{owner}")).stack_size(STACK_SIZE);
-    let handle = thread
-        .spawn(move || {
-            let stack = fault::thread_stack();
-            let _ = ready.send(stack.as_ref().map(|_| ()).map_err(io::Error::kind));
-            drop(ready);
-            if stack.is_ok() {
-                worker.run(&mut events);
-            }
-        })
-        .map_err(system("cannot start a worker"))?;
-    match started.recv() {
-        Ok(Ok(())) => Ok(handle),
-        Ok(Err(kind)) => Err(StartError::System("cannot give a worker its fault stack", kind.into())),
-        Err(_) => Err(StartError::System("a worker ended at once", io::ErrorKind::Other.into())),
-    }
+    let run = move || {
+        set_thread_name(WORKER_NAMES.get(usize::from(owner)).unwrap_or(&"monkey: wrk"));
+        // Without a stack of its own a report of a stack overflow is lost, and nothing else.
+        let _stack = fault::thread_stack();
+        worker.run(&mut events);
+    };
+    thread::spawn(STACK_SIZE, Box::new(run)).map_err(system("cannot start a worker"))
 }
+
+/// Names of the first workers' threads, as ps and top show them.
+const WORKER_NAMES: [&str; 8] = [
+    "monkey: wrk/0",
+    "monkey: wrk/1",
+    "monkey: wrk/2",
+    "monkey: wrk/3",
+    "monkey: wrk/4",
+    "monkey: wrk/5",
+    "monkey: wrk/6",
+    "monkey: wrk/7",
+];

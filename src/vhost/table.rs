@@ -290,9 +290,9 @@ impl OpenFiles {
         } else {
             shelf.victim(now)?
         };
-        let record = shelf.arena.reserve(key.path.len() + head.len() + body)?;
-        // An empty record, of an answer that is written anew each time, has no bytes to get.
-        let text = shelf.arena.get_mut(record).unwrap_or_default();
+        // A record of no bytes would be one that is gone.
+        let record = shelf.arena.reserve((key.path.len() + head.len() + body).max(1))?;
+        let text = shelf.arena.get_mut(record)?;
         let (path, rest) = text.split_at_mut_checked(key.path.len())?;
         path.copy_from_slice(key.path);
         rest.get_mut(..head.len())?.copy_from_slice(head);
@@ -544,6 +544,13 @@ mod tests {
         table.insert(Half::Hits, &key(b"/a"), b"HEAD", 3, new_entry(200, true), 0).unwrap();
         let id = table.find(&key(b"/a"), 1).unwrap();
         assert_eq!(table.entry(id).unwrap().status, 200);
+    }
+
+    #[test]
+    fn an_entry_without_path_and_answer_has_a_place() {
+        let mut table = table(2);
+        let id = table.insert(Half::Misses, &key(b""), b"", 0, new_entry(404, false), 0).unwrap();
+        assert_eq!(table.entry(id).unwrap().status, 404);
     }
 
     #[test]

@@ -1,0 +1,344 @@
+//! From files to a [`RawConfig`]: lines, the original's rules of indentation, includes.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::diagnostic::{Findings, Position};
+use super::files::{Files, glob, has_wildcard};
+use super::raw::{Header, RawConfig, RawFile, Record};
+use super::text::{Body, Line, parse_line};
+
+/// Longest line accepted, bytes without its end mark. A longer one is an error, as in the original.
+pub const LINE_MAX: usize = 4096;
+
+/// Reads `entry` and all it includes. Syntax errors go to `out`; reading goes on behind them.
+pub(super) fn read(files: &dyn Files, entry: &Path, out: &mut Findings) -> Option<RawConfig> {
+    match files.read(entry) {
+        Ok(content) => Some(read_text(files, entry, content.into(), out)),
+        Err(what) => {
+            out.error(&Position::of_file(entry), what.to_string());
+            None
+        }
+    }
+}
+
+/// The same for an entry file whose content is at hand.
+pub(super) fn read_text(files: &dyn Files, entry: &Path, content: Cow<'static, [u8]>, out: &mut Findings) -> RawConfig {
+    let base = entry.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut reader =
+        Reader { files, base, read: vec![files.identity(entry)], config: RawConfig::default(), foreign: false, out };
+    reader.text(entry, content);
+    reader.config
+}
+
+struct Reader<'a> {
+    files: &'a dyn Files,
+    /// The directory of the entry file: includes are relative to it.
+    base: PathBuf,
+    /// Every file read so far: none is read twice, so no include can turn in a circle.
+    read: Vec<PathBuf>,
+    config: RawConfig,
+    /// Whether the newest section was opened by a file that was included here.
+    foreign: bool,
+    out: &'a mut Findings,
+}
+
+impl Reader<'_> {
+    fn text(&mut self, path: &Path, content: Cow<'static, [u8]>) {
+        let file = self.config.files.len() as u32;
+        let path: Arc<Path> = Arc::from(path);
+        self.config.files.push(RawFile { path: path.clone(), text: Cow::Borrowed(&[]) });
+        let mut indent: Option<String> = None;
+        let mut offset = 0;
+        for (n, bytes) in content.split(|byte| *byte == b'\n').enumerate() {
+            let at = Position { file: path.clone(), line: n as u32 + 1, column: 1 };
+            let mut place = Place { at, file, offset };
+            offset += bytes.len() as u32 + 1;
+            let mut line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            if let (0, Some(rest)) = (n, line.strip_prefix("\u{feff}".as_bytes())) {
+                (line, place.offset) = (rest, 3);
+            }
+            if let Some(line) = self.characters(&place.at, line) {
+                self.line(&place, line, &mut indent);
+            }
+        }
+        if let Some(file) = self.config.files.get_mut(file as usize) {
+            file.text = content;
+        }
+    }
+
+    /// The line as text, unless it holds what no line may hold.
+    fn characters<'l>(&mut self, start: &Position, line: &'l [u8]) -> Option<&'l str> {
+        if line.len() > LINE_MAX {
+            self.out.error(start, format!("line longer than {LINE_MAX} bytes: shorten it"));
+            return None;
+        }
+        let text = match std::str::from_utf8(line) {
+            Ok(text) => text,
+            Err(error) => {
+                let good = String::from_utf8_lossy(line.get(..error.valid_up_to()).unwrap_or_default());
+                let byte = line.get(error.valid_up_to()).copied().unwrap_or_default();
+                let at = start.within(&good, good.len());
+                self.out.error(&at, format!("byte 0x{byte:02X} is not UTF-8: save the file as UTF-8"));
+                return None;
+            }
+        };
+        if let Some((offset, c)) = text.char_indices().find(|(_, c)| c.is_ascii_control() && *c != '\t') {
+            let at = start.within(text, offset);
+            self.out.error(&at, format!("control character 0x{:02X}: remove it", u32::from(c)));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn line(&mut self, place: &Place, line: &str, indent: &mut Option<String>) {
+        let start = &place.at;
+        match parse_line(line) {
+            Line::Empty | Line::Comment => {}
+            Line::Section(name) => {
+                let first = self.config.entries.len() as u32;
+                self.config.sections.push(Header { record: place.record(line, name, ""), first });
+                self.foreign = false;
+            }
+            Line::Meta(word, value) => {
+                if word.eq_ignore_ascii_case("include") {
+                    self.include(value, &start.within(line, offset_of(line, value)));
+                } else {
+                    if !word.eq_ignore_ascii_case("set") {
+                        self.out.warning(start, format!("@{word} has no effect: the known directive is @INCLUDE FILE"));
+                    }
+                    self.config.meta.push(place.record(line, word, value));
+                }
+            }
+            Line::Indented(blanks, body) => {
+                let fixed = indent.get_or_insert_with(|| blanks.into());
+                let checked = check_indent(blanks, fixed);
+                let at = start.within(line, blanks.len());
+                match (checked, body) {
+                    (Err(what), _) => self.out.error(&at, what),
+                    (Ok(()), Body::Ignored) => {}
+                    (Ok(()), Body::Wrong(what)) => self.out.error(&at, what),
+                    (Ok(()), Body::Entry(key, value)) => self.entry(&at, place.record(line, key, value)),
+                }
+            }
+            Line::Wrong(what) => self.out.error(start, what),
+        }
+    }
+
+    fn entry(&mut self, at: &Position, record: Record) {
+        if self.config.sections.is_empty() {
+            return self.out.error(at, "key before any section: write a [SECTION] line above it");
+        }
+        if std::mem::take(&mut self.foreign) {
+            let name = self.config.sections().last().map_or("", |section| section.name);
+            let what =
+                format!("this goes to [{name}], which the file included above opened: write a [SECTION] line above it");
+            self.out.warning(at, what);
+        }
+        self.config.entries.push(record);
+    }
+
+    fn include(&mut self, value: &str, at: &Position) {
+        let pattern = self.base.join(value);
+        let paths = if has_wildcard(value) {
+            match glob(self.files, &pattern) {
+                Ok(paths) => paths,
+                Err(what) => return self.out.error(at, format!("cannot include: {what}")),
+            }
+        } else {
+            vec![pattern]
+        };
+        for path in paths {
+            let identity = self.files.identity(&path);
+            if self.read.contains(&identity) {
+                self.out.error(at, format!("{} is already read: include it once", path.display()));
+                continue;
+            }
+            self.read.push(identity);
+            match self.files.read(&path) {
+                Ok(content) => {
+                    let before = self.config.sections.len();
+                    self.text(&path, content.into());
+                    self.foreign |= self.config.sections.len() > before;
+                }
+                Err(what) => self.out.error(at, format!("cannot include {}: {what}", path.display())),
+            }
+        }
+    }
+}
+
+/// A line in the making: its first column, and the offset of that in its file.
+struct Place {
+    at: Position,
+    file: u32,
+    offset: u32,
+}
+
+impl Place {
+    /// The parts are slices of the line, and so no longer than [`LINE_MAX`].
+    fn record(&self, line: &str, key: &str, value: &str) -> Record {
+        Record {
+            file: self.file,
+            line: self.at.line,
+            key: self.offset + offset_of(line, key) as u32,
+            value: if value.is_empty() { 0 } else { self.offset + offset_of(line, value) as u32 },
+            key_length: key.len() as u16,
+            value_length: value.len() as u16,
+        }
+    }
+}
+
+/// The original's rule: every key of a file stands behind the very blanks that its first indented line begins with.
+fn check_indent(blanks: &str, fixed: &str) -> Result<(), String> {
+    if blanks == fixed {
+        return Ok(());
+    }
+    let wanted = describe(fixed);
+    Err(if blanks.starts_with(fixed) {
+        format!("extra indentation level found: indent by {wanted}, as the first indented line of this file does")
+    } else if fixed.starts_with(blanks) {
+        format!("indentation level is too low: indent by {wanted}, as the first indented line of this file does")
+    } else {
+        format!("inconsistent use of tab and space: indent by {wanted}, as the first indented line of this file does")
+    })
+}
+
+fn describe(blanks: &str) -> String {
+    let (tabs, spaces) = (blanks.matches('\t').count(), blanks.matches(' ').count());
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match (tabs, spaces) {
+        (0, n) => count(n, "space"),
+        (n, 0) => count(n, "tab"),
+        (t, s) => format!("{} and {}", count(t, "tab"), count(s, "space")),
+    }
+}
+
+/// Where `part`, a slice of `line`, begins in it.
+fn offset_of(line: &str, part: &str) -> usize {
+    nom::Offset::offset(line, part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::tests::Memory;
+    use super::super::raw::RawSection;
+    use super::*;
+
+    fn findings(files: &[(&str, &str)]) -> (RawConfig, Vec<String>) {
+        let mut out = Findings::default();
+        let config = read(&Memory::with(files), Path::new(files[0].0), &mut out).unwrap_or_default();
+        (config, out.list.iter().map(|found| found.to_string()).collect())
+    }
+
+    fn flat(config: &RawConfig) -> Vec<String> {
+        let of = |section: &RawSection<'_>, n| {
+            let e = config.entry(n).unwrap();
+            format!("{} {}={} {} {}", section.name, e.key, e.value, e.at, e.value_at)
+        };
+        config.sections().flat_map(|section| section.entries.clone().map(move |n| of(&section, n))).collect()
+    }
+
+    #[test]
+    fn entries_know_where_they_stand() {
+        let (config, found) = findings(&[(
+            "/m.conf",
+            "\u{feff}# top\r\n\r\n[A]\r\n\tkey  some value \r\n@SET a=b\n[B]\n\t# c\n\t---- x\n\té ü\n",
+        )]);
+        assert_eq!(found, [""; 0]);
+        assert_eq!(flat(&config), ["A key=some value /m.conf:4:2 /m.conf:4:7", "B é=ü /m.conf:9:2 /m.conf:9:4"]);
+        assert_eq!(config.meta().next().unwrap().value, "a=b");
+    }
+
+    #[test]
+    fn syntax_errors_are_all_told() {
+        let text = "\tkey 1\n[A]\n  key 2\n\t k 3\n    k 4\nk 5\n[B\n\tk\n";
+        let (config, found) = findings(&[("/m.conf", text)]);
+        assert_eq!(
+            found,
+            [
+                "/m.conf:1:2: key before any section: write a [SECTION] line above it",
+                "/m.conf:3:3: inconsistent use of tab and space: indent by 1 tab, as the first indented line of this file does",
+                "/m.conf:4:3: extra indentation level found: indent by 1 tab, as the first indented line of this file does",
+                "/m.conf:5:5: inconsistent use of tab and space: indent by 1 tab, as the first indented line of this file does",
+                "/m.conf:6:1: indentation level is too low: a key stands indented below its [SECTION]",
+                "/m.conf:7:1: bad header definition: a section is written [NAME]",
+                "/m.conf:8:2: each key must have a value: the key, a space (not a tab), the value",
+            ]
+        );
+        assert!(config.is_empty());
+        let (_, found) = findings(&[("/m.conf", "[A]\n    k 1\n  k 2\n    k   \n    [B]\n@INCLUDE\n")]);
+        assert_eq!(
+            found,
+            [
+                "/m.conf:3:3: indentation level is too low: indent by 4 spaces, as the first indented line of this file does",
+                "/m.conf:4:5: key has an empty value: put the value after the space, or a # before the key",
+                "/m.conf:5:5: bad header definition: a [SECTION] stands at column 1",
+                "/m.conf:6:1: a directive needs a value: @INCLUDE FILE",
+            ]
+        );
+    }
+
+    #[test]
+    fn bytes_that_no_line_may_hold() {
+        let mut out = Findings::default();
+        let mut content = b"[A]\n  \xc3\xa9 \xff\n  k \x07\n  k ".to_vec();
+        content.extend(vec![b'x'; LINE_MAX - 4]);
+        content.extend(b"\r\n  k ");
+        content.extend(vec![b'x'; LINE_MAX - 3]);
+        let config = read_text(&Memory::default(), Path::new("/m.conf"), content.into(), &mut out);
+        let found: Vec<String> = out.list.iter().map(|found| found.to_string()).collect();
+        assert_eq!(
+            found,
+            [
+                "/m.conf:2:5: byte 0xFF is not UTF-8: save the file as UTF-8",
+                "/m.conf:3:5: control character 0x07: remove it",
+                "/m.conf:5:1: line longer than 4096 bytes: shorten it",
+            ]
+        );
+        assert_eq!(config.len(), 1);
+    }
+
+    #[test]
+    fn includes() {
+        let (config, found) = findings(&[
+            ("/c/m.conf", "[A]\n  k 1\n@include sub/*.conf\n  k 4\n@INCLUDE sub/none-*\n@INCLUDE more.inc\n  k 6\n"),
+            ("/c/sub/b.conf", "[B]\n\tk 3\n"),
+            ("/c/sub/a.conf", "    k 2\n"),
+            ("/c/more.inc", "  k 5\n"),
+        ]);
+        assert_eq!(
+            flat(&config),
+            [
+                "A k=1 /c/m.conf:2:3 /c/m.conf:2:5",
+                "A k=2 /c/sub/a.conf:1:5 /c/sub/a.conf:1:7",
+                "B k=3 /c/sub/b.conf:2:2 /c/sub/b.conf:2:4",
+                "B k=4 /c/m.conf:4:3 /c/m.conf:4:5",
+                "B k=5 /c/more.inc:1:3 /c/more.inc:1:5",
+                "B k=6 /c/m.conf:7:3 /c/m.conf:7:5",
+            ]
+        );
+        assert_eq!(
+            found,
+            ["/c/m.conf:4:3: this goes to [B], which the file included above opened: write a [SECTION] line above it"]
+        );
+    }
+
+    #[test]
+    fn includes_that_fail() {
+        let (_, found) = findings(&[
+            ("/c/m.conf", "@INCLUDE x\n@INCLUDE a.conf\n@INCLUDE a.conf\n@INCLUDE no/*\n@INCLUD a.conf\n"),
+            ("/c/a.conf", "@INCLUDE m.conf\n"),
+        ]);
+        assert_eq!(
+            found,
+            [
+                "/c/m.conf:1:10: cannot include /c/x: no such file or directory",
+                "/c/a.conf:1:10: /c/m.conf is already read: include it once",
+                "/c/m.conf:3:10: /c/a.conf is already read: include it once",
+                "/c/m.conf:4:10: cannot include: /c/no: no such file or directory",
+                "/c/m.conf:5:1: @INCLUD has no effect: the known directive is @INCLUDE FILE",
+            ]
+        );
+    }
+}
