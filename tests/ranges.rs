@@ -168,7 +168,8 @@ fn several_ranges_of_which_some_are_joined_or_beyond() {
 
 #[test]
 fn parts_for_a_slow_reader_and_pipelined_behind_each_other() {
-    let setup = Setup::new().file("big.bin", pattern(3_000_000)).file("small.txt", "0123456789");
+    let setup =
+        Setup::new().server("SendBuffer 131072").file("big.bin", pattern(3_000_000)).file("small.txt", "0123456789");
     let server = setup.start();
     let content = pattern(3_000_000);
     let mut client = server.client();

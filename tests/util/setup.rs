@@ -116,11 +116,6 @@ impl Setup {
             text.push_str(&format!("    Listen {place}\n"));
         }
         text.push_str(&format!("    Workers {}\n", self.workers));
-        if !self.server.iter().any(|key| key.starts_with("SendBuffer")) {
-            // The default is for networks of 1500-byte packets: on the loopback device a packet has 64 KB, and one that
-            // does not fill is acknowledged late, which makes large answers take seconds.
-            text.push_str("    SendBuffer 131072\n");
-        }
         for key in &self.server {
             text.push_str(&format!("    {key}\n"));
         }
