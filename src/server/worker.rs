@@ -283,6 +283,14 @@ impl<T: Transport> Worker<T> {
         while let Some(idle) = self.queues.oldest_keep_alive() {
             self.close(idle);
         }
+        // A browser opens connections ahead of any request: one that never said a word has nothing in flight.
+        let mut next = self.queues.oldest_head();
+        while let Some(index) = next {
+            next = self.queues.next_head(&mut self.view, index);
+            if self.view.get(index as usize).is_some_and(|connection| !connection.spoke) {
+                self.close(index);
+            }
+        }
         self.closing.clear();
         gate.active.load(Ordering::Relaxed) == 0 || now.wrapping_sub(stop_at) as i32 >= 0
     }
