@@ -101,7 +101,7 @@ fn files_with_errors_change_nothing() {
     let conf = server.dir.path("conf");
     let lines = [
         format!(
-            "ERROR: {}:5:13: Timeout cannot be \"never\": write a whole number",
+            "ERROR: {}:6:13: Timeout cannot be \"never\": write a whole number",
             conf.join("monkey.conf").display()
         ),
         format!("ERROR: {}:4:14: Fallback cannot be \"x\"", conf.join("sites/default").display()),
@@ -188,6 +188,7 @@ fn answers_to_those_turned_away_follow_the_configuration() {
         // Room for one connection: 128 files, 8 others of the worker, 64 of the server, 64 of head-room.
         let setup = Setup::new().workers(1).server("FDLimit 265").server("OverCapacity TooBusy").server("RetryAfter 3");
         let setup = setup.server(&format!("Scheduler {scheduler}")).server("SendBuffer 131072");
+        let setup = setup.server("Timeout 3600");
         let server = setup.file("big.bin", pattern(4_000_000)).start();
         let mut held = server.client();
         held.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n").take(1);
