@@ -15,6 +15,7 @@ fn serve(scheduler: &str, policy: &str) -> Server {
     let setup = setup
         .server("RetryAfter 17")
         .server("KeepAliveTimeout 60")
+        .server("SendBuffer 131072")
         .file("a.txt", "alpha")
         .file("big.bin", pattern(4_000_000));
     let server = setup.start();

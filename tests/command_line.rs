@@ -62,8 +62,8 @@ fn all_errors_are_told_and_nothing_is_started() {
     let conf = setup.dir.path("conf");
     let at = |file: &str, rest: &str| format!("{}{rest}", conf.join(file).display());
     let wanted = [
-        at("monkey.conf", ":5:13: Timeout cannot be \"soon\": write a whole number of seconds from 1 to 3600"),
-        at("monkey.conf", ":6:5: unknown key Timeut in [SERVER]: did you mean Timeout?"),
+        at("monkey.conf", ":4:13: Timeout cannot be \"soon\": write a whole number of seconds from 1 to 3600"),
+        at("monkey.conf", ":5:5: unknown key Timeut in [SERVER]: did you mean Timeout?"),
         at("sites/default", ":4:14: Fallback cannot be \"index.html\": write /PATH of a file, such as /index.html"),
         at("sites/default", ":5:1: unknown section [ERORS]: this file has [HOST] [ERROR_PAGES] [HEADERS] [CACHE]"),
         at("sites/other", ":1:1: [HOST] needs DocumentRoot: write a directory"),
@@ -172,6 +172,6 @@ fn included_files_and_repeated_keys() {
     let command = setup.command_as_is(&["-c".into(), "conf".into()]);
     let server = Server::start(setup.dir, command, Default::default());
     assert_eq!(server.get("/a").is(200).field("Server"), Some("Monkey"));
-    let line = "monkey.conf:6:5: Timeout is already set at ";
+    let line = "monkey.conf:5:5: Timeout is already set at ";
     assert!(server.logged(line), "a warning with both positions: {line}");
 }

@@ -84,7 +84,8 @@ impl Queues {
     pub fn place(&mut self, view: &mut View<Connection>, index: u32, waiting: Waiting, since: u32, now: u32) {
         let Some(connection) = view.get(index as usize) else { return };
         let old = connection.waiting;
-        let unchanged = connection.since == since || now.wrapping_sub(connection.queued) < LAG_MS;
+        // Whoever was active since it got its place goes to the end, or it would hide the limits of those behind it.
+        let unchanged = !before(connection.queued, since) || now.wrapping_sub(connection.queued) < LAG_MS;
         connection.since = since;
         if old == waiting && unchanged {
             return;

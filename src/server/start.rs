@@ -101,6 +101,8 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     };
     let live = Arc::new(Live::new(config));
     open_log(&live).map_err(StartError::Log)?;
+    #[cfg(feature = "test-switches")]
+    obey_test_switches();
     let server = &live.config().server;
     fault::install().map_err(system("cannot install the fault report"))?;
     ignore_pipe().map_err(system("cannot ignore SIGPIPE"))?;
@@ -191,6 +193,15 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// Test builds: does without what the kernel of an emulator or of an old device lacks.
+#[cfg(feature = "test-switches")]
+fn obey_test_switches() {
+    if std::env::var_os("MONKEY_TEST_WALK").is_some_and(|value| value == "1") {
+        crate::sys::file::force_walk();
+        info!("MONKEY_TEST_WALK: paths are opened one component at a time");
+    }
 }
 
 fn warn_about_roots(live: &Live) {

@@ -92,6 +92,8 @@ impl<T: Transport> Worker<T> {
                 return;
             }
             self.read_clocks();
+            // Known before the first answer of the turn, so that the last ones say so.
+            self.io.stopping = shared.stopping.load(Ordering::Acquire);
             for index in 0..events.len() {
                 if let Some(event) = events.get(index) {
                     self.event(gate, event);
@@ -272,13 +274,12 @@ impl<T: Transport> Worker<T> {
 
     /// Whether the server stops and this worker has nothing more to finish.
     fn is_done(&mut self, gate: &Gate) -> bool {
-        if !self.shared.stopping.load(Ordering::Relaxed) {
+        if !self.io.stopping {
             return false;
         }
         let now = self.io.clock.now();
         let stop_at = *self.stop_at.get_or_insert_with(|| now.wrapping_add(limits(&self.io.live).timeout));
         self.listeners = None;
-        self.io.stopping = true;
         while let Some(idle) = self.queues.oldest_keep_alive() {
             self.close(idle);
         }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 pub use answer::{ALLOW, Answer, DATE, ETAG, MODIFIED, RANGES, SERVER};
 pub use client::{Client, request};
 pub use dir::Dir;
-pub use server::{Ended, Server};
-pub use setup::Setup;
+pub use server::{Ended, Server, listening};
+pub use setup::{Setup, set_mtime};
 
 /// How long anything may take before a test gives up on it: far beyond what a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -116,11 +116,6 @@ impl Setup {
             text.push_str(&format!("    Listen {place}\n"));
         }
         text.push_str(&format!("    Workers {}\n", self.workers));
-        if !self.server.iter().any(|key| key.starts_with("SendBuffer")) {
-            // The default is for networks of 1500-byte packets: on the loopback device a packet has 64 KB, and one that
-            // does not fill is acknowledged late, which makes large answers take seconds.
-            text.push_str("    SendBuffer 131072\n");
-        }
         for key in &self.server {
             text.push_str(&format!("    {key}\n"));
         }
@@ -169,7 +164,7 @@ impl Setup {
 }
 
 /// Sets when a file was last modified, seconds since 1970.
-pub fn set_mtime(path: &PathBuf, seconds: u64) {
+pub fn set_mtime(path: &Path, seconds: u64) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     file.set_modified(time).expect("a modification time");
