@@ -91,7 +91,7 @@ fn every_server_key_does_something() {
         ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n";
     let (server, found) = server(text);
     assert_eq!(found, [""; 0]);
-    let at = Position { file: Path::new("/c/monkey.conf").into(), line: 2, column: 3 };
+    let at = "/c/monkey.conf:2:3".into();
     let wanted = Server {
         listen: vec![Listen { address: [0, 0, 0, 0].into(), port: 80, dual_stack: false, at }],
         workers: 3,
@@ -205,7 +205,7 @@ fn wrong_sections() {
     ] {
         assert_eq!(server(text).1, messages, "{text}");
     }
-    let built_in = plugins::built_in_text();
+    let built_in = plugins::BuiltIn;
     for (section, message) in [
         ("RATE", "[RATE] is not in this build yet: take it out".to_string()),
         ("PROXY", "[PROXY] is not in this build yet: take it out".into()),
@@ -492,7 +492,7 @@ fn plugin_files_are_passed_over_with_one_note() {
     assert!(config.is_some());
     assert_eq!(
         found,
-        [format!("/c/plugins: passed over, not in this build: auth logger; {}", plugins::built_in_text())]
+        [format!("/c/plugins: passed over, not in this build: auth logger; {}", plugins::BuiltIn)]
     );
     let (_, found) = read(Options::default(), &[("/c/plugins.load", "[PLUGINS]\n  Laod x\n")]);
     assert_eq!(found, ["/c/plugins.load:2:3: unknown key Laod in [PLUGINS]: did you mean Load?"]);
