@@ -136,6 +136,15 @@ fn a_folder_without_any_configuration() {
 }
 
 #[test]
+fn a_transport_that_is_not_built_in() {
+    let ended = Setup::new().argument("-t").argument("mbedtls").run();
+    assert_eq!(ended.code, Some(1));
+    let line = "command line --transport: the transport mbedtls is not in this build: write liana";
+    assert!(ended.log.contains(line), "{}", ended.log);
+    Setup::new().argument("--transport=liana").file("a", "alpha").start().get("/a").is(200);
+}
+
+#[test]
 fn a_folder_that_is_not_there() {
     let ended = run(&["-o", "nowhere", "-p", "0"]);
     assert_eq!(ended.code, Some(1));

@@ -31,7 +31,7 @@ fn every_wait_has_its_end() {
         // Half a head.
         |server| timed_out(server.client().send("GET /a.txt HTTP/1.1\r\nHost: te")),
         // Empty lines are no request.
-        |server| assert_ne!(server.client().send("\r\n\r\n").rest(), b"HTTP/1.1 200 OK"),
+        |server| server.client().send("\r\n\r\n").is_closed(),
         // A byte now and then does not prolong it: the time counts from accept.
         |server| {
             let mut client = server.client();

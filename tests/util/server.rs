@@ -159,12 +159,6 @@ impl Server {
         self.log().contains(what)
     }
 
-    /// Waits for something in the log.
-    #[track_caller]
-    pub fn wait_for(&self, what: &str) {
-        assert!(eventually(|| self.logged(what)), "never logged: {what}");
-    }
-
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
