@@ -57,13 +57,19 @@ fn the_end_does_not_wait_for_ever() {
 
 #[test]
 fn the_end_of_an_idle_server_is_at_once() {
-    let mut server = setup().server("Timeout 3600").server("KeepAliveTimeout 3600").start();
+    let mut server = setup().server("Timeout 3600").server("KeepAliveTimeout 3600").server("DeferAccept 0").start();
     let mut idle: Vec<Client> = (0..20).map(|_| server.client()).collect();
     for client in &mut idle {
         client.get("/a.txt").is(200);
     }
+    // Connections opened ahead of any request have nothing in flight either.
+    let mut silent: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    std::thread::sleep(Duration::from_millis(100));
     server.signal("TERM");
     assert_eq!(server.ended(), Some(0));
+    for client in idle.iter_mut().chain(&mut silent) {
+        client.is_closed();
+    }
 }
 
 #[test]

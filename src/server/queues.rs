@@ -163,6 +163,11 @@ impl Queues {
         self.head.front()
     }
 
+    /// The one behind another that has a head under way.
+    pub fn next_head(&self, view: &mut View<Connection>, index: u32) -> Option<u32> {
+        self.head.after(view, index)
+    }
+
     /// The oldest that is idle between requests.
     pub fn oldest_keep_alive(&self) -> Option<u32> {
         self.idle.front()

@@ -13,7 +13,7 @@ use ::log::{info, warn};
 use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
 use crate::file::handler::Handler;
 use crate::http::clock::Clock;
-use crate::http::output::{Output, Sink, Text, server_field};
+use crate::http::output::Output;
 use crate::limits::{MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM, STACK_SIZE};
 use crate::log;
 use crate::plugin::transport::Transport;
@@ -137,7 +137,6 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     let gates = (0..budget.workers).map(|_| Gate::new()).collect::<io::Result<Vec<_>>>();
     let gates = gates.map_err(system("cannot make event queues"))?;
     let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, Arc::clone(&live)));
-    let refusal = refusal(server.hide_version, server.retry_after);
     let (listeners, mut sets) = match server.scheduler {
         Mode::Fair => (listeners, Vec::new()),
         Mode::ReusePort => {
@@ -150,15 +149,13 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     for owner in 0..budget.workers as u8 {
         let own = sets.pop().map(|sockets| Listeners {
             sockets,
-            acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), refusal.clone()),
-            policy: server.over_capacity,
+            acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), server),
             watched: false,
         });
         workers.push(spawn(owner, &shared, &live, &budget, own)?);
     }
     let mut scheduler = Scheduler {
-        acceptor: Acceptor::new(Arc::clone(&shared), None, refusal),
-        policy: server.over_capacity,
+        acceptor: Acceptor::new(Arc::clone(&shared), None, server),
         epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
         shared,
         options,
@@ -227,19 +224,6 @@ fn drop_rights(user: Option<&str>) -> Result<(), StartError> {
         }
     }
     Ok(())
-}
-
-/// The answer to a client there is no room for.
-fn refusal(hide_version: bool, retry_after: u32) -> Box<[u8]> {
-    let mut text = Text::<256>::default();
-    text.push_status(503);
-    text.push(server_field(hide_version));
-    text.push(b"Retry-After: ");
-    text.push_decimal(u64::from(retry_after));
-    text.push(b"\r\n");
-    text.push_length(0);
-    text.push(b"Connection: Close\r\n\r\n");
-    text.bytes().into()
 }
 
 /// Takes a worker's memory and starts its thread.
