@@ -6,7 +6,7 @@ use super::diagnostic::{Findings, Position};
 use super::plugins::{BuiltIn, HANDLERS, PLUGINS};
 use super::raw::{RawConfig, RawEntry, RawSection};
 use super::table::{File, Key, Kind, Section, State};
-use super::text::Words;
+use super::text::{Words, same};
 
 /// Names of the original's older releases, with what is written today.
 const OLD_NAMES: &[(&str, &str)] = &[("Port", "Listen PORT")];
@@ -49,7 +49,7 @@ pub(super) fn check<'a>(raw: &'a RawConfig, file: File, whole: &Position<'_>, ou
 
 /// Tells of a required section that is not there, and of the required keys that it lacks.
 fn missing(raw: &RawConfig, known: &Section, whole: &Position<'_>, out: &mut Findings) {
-    let Some(first) = raw.sections().find(|section| section.name.eq_ignore_ascii_case(known.name)) else {
+    let Some(first) = raw.sections().find(|section| same(section.name, known.name)) else {
         if known.required {
             out.error(whole, format_args!("no [{}] section: add one", known.name));
         }
@@ -64,7 +64,7 @@ fn missing(raw: &RawConfig, known: &Section, whole: &Position<'_>, out: &mut Fin
 
 /// Whether an entry has this section and key.
 fn is(raw: &RawConfig, n: usize, section: &str, key: &str) -> bool {
-    raw.key(n).eq_ignore_ascii_case(key) && raw.section_of(n).eq_ignore_ascii_case(section)
+    same(raw.key(n), key) && same(raw.section_of(n), section)
 }
 
 /// The entries so far by section and key: a hash table with room for twice the entries there are. A media type table has
@@ -123,7 +123,7 @@ fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<
             let what = format_args!("[{section}] needs the plugin {plugin}, which is not in this build; {BuiltIn}");
             return out.refuse(&raw.at, what);
         }
-        if name.eq_ignore_ascii_case(HANDLERS) {
+        if same(name, HANDLERS) {
             return out.refuse(
                 &raw.at,
                 format_args!("[{HANDLERS}] needs a plugin that answers requests, and this build has none; {BuiltIn}"),
@@ -140,11 +140,11 @@ fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<
 }
 
 fn section_named(sections: &'static [Section], name: &str) -> Option<&'static Section> {
-    sections.iter().find(|section| section.name.eq_ignore_ascii_case(name))
+    sections.iter().find(|section| same(section.name, name))
 }
 
 fn key_named(section: &'static Section, name: &str) -> Option<&'static Key> {
-    section.keys.iter().find(|key| key.name.eq_ignore_ascii_case(name))
+    section.keys.iter().find(|key| same(key.name, name))
 }
 
 fn find_key(raw: &RawEntry<'_>, section: &'static Section, file: File, out: &mut Findings) -> Option<&'static Key> {
@@ -192,7 +192,7 @@ impl fmt::Display for Unknown<'_> {
             Some(section) => write!(f, "unknown key {name} in [{section}]: ")?,
             None => write!(f, "unknown section [{name}]: ")?,
         }
-        let old = OLD_NAMES.iter().find(|(old, _)| section.is_some() && old.eq_ignore_ascii_case(name));
+        let old = OLD_NAMES.iter().find(|(old, _)| section.is_some() && same(old, name));
         if let Some((_, today)) = old {
             return write!(f, "write {today}");
         }
@@ -214,9 +214,9 @@ fn check_kind(raw: &RawEntry<'_>, key: &Key, out: &mut Findings) -> bool {
     let value = raw.value;
     let good = match key.kind {
         Kind::Text(_) | Kind::Words(_) => true,
-        Kind::Number { min, max, .. } => number(value).is_some_and(|n| n >= min && n <= max),
+        Kind::Number { min, max, .. } => number(value).is_some_and(|n| n >= u64::from(min) && n <= u64::from(max)),
         Kind::Switch => switch(value).is_some(),
-        Kind::Choice(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
+        Kind::Choice(words) => words.iter().any(|word| same(word, value)),
     };
     if !good {
         out.error(&raw.value_at, format_args!("{} cannot be \"{value}\": {}", raw.key, Wants(key)));
@@ -249,7 +249,7 @@ impl fmt::Display for Wants<'_> {
 }
 
 /// Decimal digits and nothing else; `None` also for a number past 64 bits.
-pub(super) fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     let mut number = if text.is_empty() { None } else { Some(0u64) };
     for digit in text.bytes() {
         if !digit.is_ascii_digit() {
@@ -262,8 +262,8 @@ pub(super) fn number(text: &str) -> Option<u64> {
 
 fn switch(text: &str) -> Option<bool> {
     match text {
-        _ if text.eq_ignore_ascii_case("on") => Some(true),
-        _ if text.eq_ignore_ascii_case("off") => Some(false),
+        _ if same(text, "on") => Some(true),
+        _ if same(text, "off") => Some(false),
         _ => None,
     }
 }
@@ -344,7 +344,7 @@ impl<'a> Values<'a> {
     /// Whether a choice is this word.
     #[inline(never)]
     pub(super) fn is(&self, section: &'static str, key: &'static str, word: &str) -> bool {
-        self.text(section, key).eq_ignore_ascii_case(word)
+        same(self.text(section, key), word)
     }
 }
 

@@ -136,10 +136,12 @@ impl Findings {
         self.list.push(Diagnostic { severity, file, line: at.line, column: at.column, what });
     }
 
+    #[inline(never)]
     pub(super) fn error(&mut self, at: &Position<'_>, what: impl fmt::Display) {
         self.add(Severity::Error, at, &what);
     }
 
+    #[inline(never)]
     pub(super) fn warning(&mut self, at: &Position<'_>, what: impl fmt::Display) {
         self.add(Severity::Warning, at, &what);
     }
@@ -150,7 +152,7 @@ impl Findings {
 
     /// Refuses a value: an error that leaves nothing.
     pub(super) fn refuse<T>(&mut self, at: &Position<'_>, what: impl fmt::Display) -> Option<T> {
-        self.add(Severity::Error, at, &what);
+        self.error(at, what);
         None
     }
 

@@ -27,6 +27,7 @@ mod text;
 
 use std::path::PathBuf;
 
+pub(crate) use check::number;
 pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use files::FILE_MAX;
 pub use fuzz::run as fuzz;

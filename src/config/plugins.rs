@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::diagnostic::{Findings, Position};
 use super::files::Files;
-use super::table::{Section, State};
+use super::table::{NO_DOC, Section, State};
 
 /// A plugin, as the configuration sees it.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ const fn absent(name: &'static str, site: &'static [Section]) -> Plugin {
 }
 
 const fn named(name: &'static str) -> Section {
-    Section { name, keys: &[], free: None, required: false, state: State::Active, doc: "" }
+    Section { name, keys: &[], free: None, required: false, state: State::Active, doc: NO_DOC }
 }
 
 /// Every plugin there is or will be.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Findings, Position, characters, offset_of};
 use super::files::{Files, Identity, glob, has_wildcard};
 use super::raw::{Header, RawConfig, RawFile, Record};
-use super::text::{Body, Line, cut, parse_line};
+use super::text::{Body, Line, cut, parse_line, same};
 
 /// Longest line accepted, bytes without its end mark. A longer one is an error, as in the original.
 pub const LINE_MAX: usize = 4096;
@@ -98,10 +98,10 @@ impl Reader<'_> {
                 self.foreign = false;
             }
             Line::Meta(word, value) => {
-                if word.eq_ignore_ascii_case("include") {
+                if same(word, "include") {
                     self.include(value, &start.of_part(line, value));
                 } else {
-                    if !word.eq_ignore_ascii_case("set") {
+                    if !same(word, "set") {
                         let what = format_args!("@{word} has no effect: the known directive is @INCLUDE FILE");
                         self.out.warning(start, what);
                     }

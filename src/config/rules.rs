@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Findings, Position};
 use super::raw::RawEntry;
-use super::text::{cut, first_word, is_blank};
+use super::text::{cut, first_word, is_blank, same};
 use crate::wire::chars::is_tchar;
 use crate::wire::pattern::Pattern;
 
@@ -55,10 +55,10 @@ pub(super) fn header(entry: &RawEntry<'_>, out: &mut Findings) -> Option<HeaderR
         return out.refuse(&entry.value_at, "write REGEX Name: value, such as \\.js$ X-Content-Type-Options: nosniff");
     };
     let name_at = entry.value_at.of_part(value, name);
-    if let Some(known) = REFUSED.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+    if let Some(known) = REFUSED.iter().find(|known| same(known, name)) {
         return out.refuse(&name_at, format_args!("{known} is written by the server alone: take this line out"));
     }
-    if name.eq_ignore_ascii_case("Cache-Control") {
+    if same(name, "Cache-Control") {
         return out.refuse(&name_at, "Cache-Control is set in [CACHE]: Match REGEX VALUE");
     }
     let length = name.len() + ": ".len() + field_value.len();

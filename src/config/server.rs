@@ -11,6 +11,7 @@ use super::mime::check_media_type;
 use super::raw::{RawConfig, RawEntry};
 use super::site::is_unnormal;
 use super::table::{File, Reload};
+use super::text::same;
 
 /// What to do when every connection is in use and none is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -250,5 +251,5 @@ fn user(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
 /// Whether the table says that a change of this key needs a restart.
 pub fn is_restart_key(name: &str) -> bool {
     let mut keys = File::Server.sections().iter().flat_map(|section| section.keys);
-    keys.any(|key| key.name.eq_ignore_ascii_case(name) && key.reload == Reload::Restart)
+    keys.any(|key| same(key.name, name) && key.reload == Reload::Restart)
 }

@@ -8,7 +8,7 @@ use super::files::Files;
 use super::raw::{RawConfig, RawEntry};
 use super::rules::{self, CacheRule, FIELD_LINE_MAX, HeaderRule};
 use super::table::File;
-use super::text::{Words, first_word};
+use super::text::{Words, first_word, same};
 
 /// Longest name of a site, bytes. A longer one is an error, as in the original.
 pub const SERVER_NAME_MAX: usize = 63;
@@ -160,7 +160,7 @@ fn is_host_name(name: &str) -> bool {
 fn redirect(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
     let value = entry.value;
     let after = |scheme: &str| match value.split_at_checked(scheme.len()) {
-        Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => Some(rest),
+        Some((start, rest)) if same(start, scheme) => Some(rest),
         _ => None,
     };
     let good = match after("http://").or_else(|| after("https://")) {

@@ -490,10 +490,7 @@ fn plugin_files_are_passed_over_with_one_note() {
     ];
     let (config, found) = read(Options::default(), &files);
     assert!(config.is_some());
-    assert_eq!(
-        found,
-        [format!("/c/plugins: passed over, not in this build: auth logger; {}", plugins::BuiltIn)]
-    );
+    assert_eq!(found, [format!("/c/plugins: passed over, not in this build: auth logger; {}", plugins::BuiltIn)]);
     let (_, found) = read(Options::default(), &[("/c/plugins.load", "[PLUGINS]\n  Laod x\n")]);
     assert_eq!(found, ["/c/plugins.load:2:3: unknown key Laod in [PLUGINS]: did you mean Load?"]);
 }

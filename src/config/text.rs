@@ -52,6 +52,14 @@ pub(super) fn cut(text: &str, ends: fn(u8) -> bool) -> (&str, &str) {
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
+/// Whether two names are the same but for the case of ASCII letters. One plain function: the one of the standard library is made
+/// anew, at 200 bytes, wherever it is called.
+#[inline(never)]
+pub(super) fn same(a: &str, b: &str) -> bool {
+    let mut rest = b.bytes();
+    a.len() == b.len() && a.bytes().all(|a| rest.next().is_some_and(|b| a.eq_ignore_ascii_case(&b)))
+}
+
 /// `text` is words with blanks between: the first one, trimmed of the blanks before it, and the trimmed rest.
 pub(super) fn first_word(text: &str) -> (&str, &str) {
     let (word, rest) = cut(text.trim_ascii_start(), is_blank);

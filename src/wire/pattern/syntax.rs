@@ -247,7 +247,9 @@ impl Reader<'_> {
             if low > high {
                 return Err(PatternError { at: hyphen, what: "a range runs backwards" });
             }
-            set = set.union(set_of(|byte| (low..=high).contains(&byte)));
+            for byte in low..=high {
+                set.insert(byte);
+            }
         }
         Ok(Node::Byte(if negated { set.complement() } else { set }))
     }
@@ -269,7 +271,7 @@ impl Reader<'_> {
     }
 }
 
-fn set_of(holds: impl Fn(u8) -> bool) -> Set {
+fn set_of(holds: fn(u8) -> bool) -> Set {
     let mut set = Set::default();
     for byte in 0..=255 {
         if holds(byte) {
@@ -280,7 +282,9 @@ fn set_of(holds: impl Fn(u8) -> bool) -> Set {
 }
 
 fn single(byte: u8) -> Set {
-    set_of(|other| other == byte)
+    let mut set = Set::default();
+    set.insert(byte);
+    set
 }
 
 /// The member of a set that has just one.
