@@ -15,7 +15,7 @@ use crate::vhost::request::Request;
 use crate::vhost::roots::Roots;
 use crate::vhost::table::{EntryId, Key, OpenFiles};
 use crate::wire::accept::{accepts_html, parse_accept_encoding};
-use crate::wire::head::{Framing, Method, Name};
+use crate::wire::head::{Method, Name};
 use crate::wire::range::{ByteRange, Ranges, parse_range};
 
 /// What a handler works with for the length of one answer.
@@ -110,12 +110,6 @@ impl Handler {
         let Some(site) = live.site(request.site) else {
             return self.fail_request(scene, request, 500, b"");
         };
-        if let Framing::Length(length) = request.head.framing
-            && site.max_body_size != 0
-            && length > site.max_body_size
-        {
-            return self.fail_request(scene, request, 413, b"");
-        }
         match request.head.method {
             Method::Get | Method::Head | Method::Post => {}
             Method::Options => {

@@ -13,6 +13,7 @@ use crate::http::session::Event;
 use crate::limits::{ANSWER_HEAD_MAX, HEAD_MAX, INPUT_ROOM, SMALL_FILE_MAX};
 use crate::plugin::transport::Transport;
 use crate::server::connection::{Connection, Held, Waiting};
+use crate::server::queues::FAREWELL_MS;
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
 use crate::sys::memory::Region;
@@ -220,6 +221,12 @@ impl<T: Transport> Io<T> {
         let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
         let input = self.input.get(start..end).unwrap_or_default();
         match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
+            Ok(mut request) if exceeds_body_limit(scene.live, &request) => {
+                // Answered before the body comes; what of it does come is not worth reading.
+                request.persistent = false;
+                connection.last = true;
+                self.handler.fail_request(&mut scene, &request, 413, b"")
+            }
             Ok(request) if self.head.expect_other => self.handler.fail_request(&mut scene, &request, 417, b""),
             Ok(request) => self.handler.answer(&mut scene, &request),
             Err(Refused { status, site }) => {
@@ -272,7 +279,7 @@ impl<T: Transport> Io<T> {
         None
     }
 
-    /// Remembers what of a ready answer was not sent: from the file when the head is through, else from a buffer.
+    /// Remembers what of a ready answer was not sent: a body by its file, the rest in a buffer.
     fn keep_rest(&mut self, connection: &mut Connection, entry: EntryId, sent: usize) -> Flow {
         let table = self.handler.table_mut();
         let Some((head, file, size)) =
@@ -280,14 +287,18 @@ impl<T: Transport> Io<T> {
         else {
             return Flow::Failed;
         };
-        if file && sent >= head {
-            let offset = (sent - head) as u64;
-            table.pin(entry);
-            connection.body = Body::File { entry, offset, remaining: size.saturating_sub(offset) };
-            return Flow::Blocked;
+        let answer = table.answer(entry).unwrap_or_default();
+        if !file {
+            return hold(&mut self.pool, &mut connection.output, answer.get(sent..).unwrap_or_default());
         }
-        let rest = table.answer(entry).and_then(|answer| answer.get(sent..)).unwrap_or_default();
-        hold(&mut self.pool, &mut connection.output, rest)
+        let rest = answer.get(sent..head).unwrap_or_default();
+        if !rest.is_empty() && hold(&mut self.pool, &mut connection.output, rest) == Flow::Failed {
+            return Flow::Failed;
+        }
+        let offset = sent.saturating_sub(head) as u64;
+        table.pin(entry);
+        connection.body = Body::File { entry, offset, remaining: size.saturating_sub(offset) };
+        Flow::Blocked
     }
 
     /// Sends what is gathered. Starved = it is all sent.
@@ -440,7 +451,10 @@ impl<T: Transport> Io<T> {
                 Err(_) => return Next::Close,
             }
         }
-        Next::Close
+        if self.clock.since(connection.since) >= FAREWELL_MS {
+            return Next::Close;
+        }
+        Next::Wait(Waiting::Turn, connection.since)
     }
 
     /// All that arrived is worked off: says what the connection waits for.
@@ -493,6 +507,12 @@ impl<T: Transport> Io<T> {
         let body = std::mem::take(&mut connection.body);
         self.handler.drop_body(body, &mut self.pool);
     }
+}
+
+/// Whether a request announces a longer body than its site takes.
+fn exceeds_body_limit(live: &Live, request: &Request<'_>) -> bool {
+    let limit = live.site(request.site).map_or(0, |site| site.max_body_size);
+    matches!(request.head.framing, Framing::Length(length) if limit != 0 && length > limit)
 }
 
 /// Writes what there is room for, over interruptions; no room is no error.

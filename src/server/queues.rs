@@ -10,7 +10,7 @@ use crate::sys::slots::View;
 const LAG_MS: u32 = 250;
 
 /// Milliseconds after our last word for which what the client still sends is read.
-const FAREWELL_MS: u32 = 2000;
+pub const FAREWELL_MS: u32 = 2000;
 
 /// Milliseconds that a new client has to say something before it counts as silent when room is needed.
 const GRACE_MS: u32 = 500;
