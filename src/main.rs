@@ -11,6 +11,10 @@ use monkey::config::{self, Diagnostic, Options};
 use monkey::server::start;
 use monkey::sys::stderr;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os().skip(1)) {
         Ok(command) => command,

@@ -292,14 +292,14 @@ const SERVER: &[Key] = &[
     key(
         "SendBuffer",
         number(0, 16_777_216, "bytes"),
-        "32768",
+        "0",
         InPlace,
         page!("SO_SNDBUF of a connection; 0 leaves it to the kernel."),
     ),
     key(
         "ReceiveBuffer",
         number(0, 16_777_216, "bytes"),
-        "16384",
+        "65536",
         InPlace,
         page!("SO_RCVBUF of a connection; 0 leaves it to the kernel."),
     ),

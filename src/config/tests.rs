@@ -65,8 +65,8 @@ fn defaults() {
         memory_limit: 2500,
         retry_after: 5,
         defer_accept: 1,
-        send_buffer: 32768,
-        receive_buffer: 16384,
+        send_buffer: 0,
+        receive_buffer: 65536,
         not_sent_lowat: 16384,
         unknown_host: UnknownHost::Default,
         daemon: false,
@@ -691,6 +691,21 @@ fn syslog_needs_its_feature() {
 fn syslog_is_a_target() {
     let (server, found) = server("[SERVER]\n  LogTarget Syslog\n");
     assert_eq!((server.log_target, found.len()), (LogTarget::Syslog, 0));
+}
+
+#[test]
+fn anchored_options_do_not_depend_on_the_working_directory() {
+    let typed = Options { pid_file: Some("run/pid".into()), ..Options::default() };
+    let config = read(typed.clone(), &[]).0.unwrap();
+    let typed = Options { config_dir: Some("c".into()), sites_dir: Some("mine".into()), ..typed };
+    let anchored = typed.anchored(&config);
+    assert_eq!(anchored.config_dir, Some("/c".into()));
+    assert_eq!(anchored.sites_dir, Some("mine".into()), "is against the configuration directory");
+    assert!(anchored.pid_file.unwrap().is_absolute());
+    let found = Options::default().anchored(&config);
+    assert_eq!(found, Options { config_dir: Some("/c".into()), ..Options::default() }, "what was found stays");
+    let one_shot = Options { one_shot: Some("c".into()), ..Options::default() }.anchored(&config);
+    assert_eq!(one_shot, Options { one_shot: Some("/c".into()), ..Options::default() });
 }
 
 /// Lines that come near to being right more often than random bytes do.

@@ -1,0 +1,92 @@
+//! A client that reads whole answers and counts them.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// What was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Whether the server said that it closes.
+    pub closes: bool,
+}
+
+/// One connection.
+pub struct Connection {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+/// Makes a request of text: line ends of one byte become two.
+pub fn wire(text: &str) -> Vec<u8> {
+    text.replace('\n', "\r\n").into_bytes()
+}
+
+/// A plain GET on the first site.
+pub fn get(target: &str) -> Vec<u8> {
+    wire(&format!("GET {target} HTTP/1.1\nHost: localhost\n\n"))
+}
+
+impl Connection {
+    /// Connects.
+    pub fn open(address: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { stream, read: Vec::new() })
+    }
+
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    fn more(&mut self) -> io::Result<()> {
+        let mut room = [0; 65536];
+        match self.stream.read(&mut room)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.read.extend_from_slice(&room[..count]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads one whole answer; `head` = to a HEAD, so without the body its length announces.
+    pub fn answer(&mut self, head: bool) -> io::Result<Answer> {
+        let end = loop {
+            match self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                Some(end) => break end + 4,
+                None => self.more()?,
+            }
+        };
+        let text = String::from_utf8_lossy(&self.read[..end]).to_ascii_lowercase();
+        let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("no answer: {text}"));
+        let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let length = match field("content-length:").map(str::parse::<usize>) {
+            _ if head || status == 304 => 0,
+            Some(Ok(length)) => length,
+            _ => return Err(invalid()),
+        };
+        let closes = field("connection:") == Some("close");
+        while self.read.len() < end + length {
+            self.more()?;
+        }
+        self.read.drain(..end + length);
+        Ok(Answer { status, closes })
+    }
+
+    /// Reads until the server closes. True = it did, in order or by a reset; false = it did not in time.
+    pub fn closed(&mut self) -> bool {
+        loop {
+            match self.more() {
+                Ok(()) => {}
+                Err(error) => return !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+            }
+        }
+    }
+}
