@@ -204,6 +204,18 @@ fn more_than_the_memory_can_hold() {
 }
 
 #[test]
+fn the_parts_of_the_memory_are_never_more_than_the_whole() {
+    for (limit, workers) in [(1700, 1), (1900, 1), (2500, 1), (2500, 2), (2600, 2), (3500, 3), (9000, 2)] {
+        let server = Setup::new().server(&format!("MemoryLimit {limit}")).workers(workers).start();
+        let log = server.log();
+        let numbers = log.split_once("memory: at most ").and_then(|(_, rest)| rest.split_once(" KB: "));
+        let (total, told) = numbers.and_then(|(numbers, _)| numbers.split_once(" of ")).expect("the division");
+        assert_eq!(told, limit.to_string());
+        assert!(total.parse::<u32>().is_ok_and(|total| total <= limit), "{log}");
+    }
+}
+
+#[test]
 fn messages_to_the_system_log() {
     let setup = Setup::new().server("LogTarget syslog").file("a.txt", "alpha");
     if !cfg!(feature = "syslog") {
