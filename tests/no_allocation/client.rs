@@ -55,8 +55,8 @@ impl Connection {
         }
     }
 
-    /// Reads one whole answer; `head` = to a HEAD, so without the body its length announces.
-    pub fn answer(&mut self, head: bool) -> io::Result<Answer> {
+    /// Reads the head of an answer; also how many bytes the head and the body take.
+    fn head(&mut self) -> io::Result<(Answer, usize, usize)> {
         let end = loop {
             match self.read.windows(4).position(|window| window == b"\r\n\r\n") {
                 Some(end) => break end + 4,
@@ -67,17 +67,28 @@ impl Connection {
         let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("no answer: {text}"));
         let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let length = match field("content-length:").map(str::parse::<usize>) {
-            _ if head || status == 304 => 0,
+        let length = match field("content-length:").map(str::parse) {
+            _ if status == 304 => 0,
             Some(Ok(length)) => length,
             _ => return Err(invalid()),
         };
-        let closes = field("connection:") == Some("close");
-        while self.read.len() < end + length {
+        Ok((Answer { status, closes: field("connection:") == Some("close") }, end, length))
+    }
+
+    /// Reads no more than the status of an answer.
+    pub fn status(&mut self) -> io::Result<u16> {
+        self.head().map(|(answer, _, _)| answer.status)
+    }
+
+    /// Reads one whole answer; `head` = to a HEAD, so without the body its length announces.
+    pub fn answer(&mut self, head: bool) -> io::Result<Answer> {
+        let (answer, end, length) = self.head()?;
+        let end = if head { end } else { end + length };
+        while self.read.len() < end {
             self.more()?;
         }
-        self.read.drain(..end + length);
-        Ok(Answer { status, closes })
+        self.read.drain(..end);
+        Ok(answer)
     }
 
     /// Reads until the server closes. True = it did, in order or by a reset; false = it did not in time.

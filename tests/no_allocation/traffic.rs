@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use monkey::limits::OPEN_FILES_MAX;
+
 use crate::client::{Connection, get, wire};
 use crate::site::{BULKY, MANY, Site, TIMEOUT, sparse};
 
@@ -272,17 +274,12 @@ impl<'a> Traffic<'a> {
         for (number, connection) in connections.iter_mut().enumerate() {
             connection.send(&get(&format!("/bulky/{number}.bin"))).unwrap();
         }
-        let refused = connections.split_off(BULKY - 5).iter_mut().map(|connection| connection.answer(false)).collect();
+        let statuses: Vec<u16> = connections.iter_mut().filter_map(|connection| connection.status().ok()).collect();
+        let refused = statuses.iter().filter(|&&status| status == 503).count();
+        assert_eq!(statuses.len(), BULKY);
+        assert!(refused >= BULKY - 2 * OPEN_FILES_MAX as usize, "{refused} of {BULKY} files were one too many");
         drop(connections);
-        self.demand_refusals(refused);
-    }
-
-    #[track_caller]
-    fn demand_refusals(&mut self, answers: Vec<std::io::Result<crate::client::Answer>>) {
-        for answer in answers {
-            assert_eq!(answer.map(|answer| answer.status).ok(), Some(503));
-            self.answered += 1;
-        }
+        self.answered += BULKY;
         self.recover();
     }
 
@@ -327,13 +324,14 @@ impl<'a> Traffic<'a> {
             connections.push(connection);
         }
         sleep(Duration::from_millis(200));
-        let turned_away = (0..30).map(|_| {
+        for _ in 0..30 {
             let mut connection = self.open();
-            connection.send(&get("/small.txt")).and_then(|()| connection.answer(false))
-        });
-        let turned_away = turned_away.collect();
+            let answer = connection.send(&get("/small.txt")).and_then(|()| connection.status());
+            assert_eq!(answer.ok(), Some(503), "the answer of a full server");
+            self.answered += 1;
+        }
         drop(connections);
-        self.demand_refusals(turned_away);
+        self.recover();
     }
 
     /// Everybody who only waits is sent away: in a head with 408, else without a word.
