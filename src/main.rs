@@ -35,7 +35,7 @@ fn perform(options: Options, only_check: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(report) => {
             tell(&report.diagnostics);
-            return fail(&format_args!("{} errors in the configuration, nothing started", report.errors()));
+            return fail(&format_args!("{} in the configuration, nothing started", report.errors()));
         }
     };
     tell(&warnings);

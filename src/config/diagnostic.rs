@@ -98,8 +98,17 @@ pub struct Report {
 
 impl Report {
     /// How many of the findings are errors.
-    pub fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|found| found.severity == Severity::Error).count()
+    pub fn errors(&self) -> ErrorCount {
+        ErrorCount(self.diagnostics.iter().filter(|found| found.severity == Severity::Error).count())
+    }
+}
+
+/// `1 error`, `2 errors`.
+pub struct ErrorCount(pub usize);
+
+impl fmt::Display for ErrorCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} error{}", self.0, if self.0 == 1 { "" } else { "s" })
     }
 }
 

@@ -28,7 +28,7 @@ mod text;
 use std::path::PathBuf;
 
 pub(crate) use check::number;
-pub use diagnostic::{Diagnostic, Position, Report, Severity};
+pub use diagnostic::{Diagnostic, ErrorCount, Position, Report, Severity};
 pub use files::FILE_MAX;
 pub use fuzz::run as fuzz;
 pub use listen::Listen;

@@ -39,7 +39,7 @@ impl Scheduler {
                 for diagnostic in &report.diagnostics {
                     error!("{diagnostic}");
                 }
-                return error!("reload refused: {} errors; the server goes on as it was", report.errors());
+                return error!("reload refused: {}; the server goes on as it was", report.errors());
             }
         };
         for warning in &warnings {
