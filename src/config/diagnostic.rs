@@ -104,6 +104,7 @@ impl Report {
 }
 
 /// `1 error`, `2 errors`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorCount(pub usize);
 
 impl fmt::Display for ErrorCount {

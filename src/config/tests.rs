@@ -251,7 +251,7 @@ fn every_error_is_told_and_warnings_stay() {
     out.note(&Position::of_file("n"), "two");
     out.error(&Position { line: 3, column: 4, ..Position::of_file("e") }, "three");
     let report = out.finish(Some(1)).unwrap_err();
-    assert_eq!(report.errors(), 1);
+    assert_eq!(report.errors().0, 1);
     assert_eq!(report.to_string(), "w: one (warning)\nn: two (note)\ne:3:4: three");
 }
 
