@@ -1,12 +1,11 @@
 //! The command line: from arguments to a [`Command`]. Performs nothing.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use lexopt::prelude::*;
-
-use crate::config::{Options, plugins};
+use crate::config::{self, Options, plugins};
 
 /// What `--version` prints, without its end mark.
 pub const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
@@ -39,12 +38,6 @@ impl fmt::Display for UsageError {
 }
 
 impl std::error::Error for UsageError {}
-
-impl From<lexopt::Error> for UsageError {
-    fn from(error: lexopt::Error) -> UsageError {
-        UsageError { what: error.to_string() }
-    }
-}
 
 /// What `--help` prints: lines of less than 80 columns.
 pub const HELP: &str = "\
@@ -85,85 +78,219 @@ the configuration anew.
 
 /// What `--build` prints: the system, the features and the plugins.
 pub fn build_text() -> String {
-    let mut names: Vec<&str> = plugins::built_in().collect();
-    if names.is_empty() {
-        names.push("none");
+    let mut names = String::new();
+    for name in plugins::built_in() {
+        names.push(' ');
+        names.push_str(name);
     }
+    let names = if names.is_empty() { " none" } else { &names };
     let features = if cfg!(feature = "syslog") { "syslog" } else { "none" };
     format!(
-        "{VERSION}\nSystem  : {} {}\nConfig  : {}\nPlugins : {}\nFeatures: {features}\n",
+        "{VERSION}\nSystem  : {} {}\nConfig  : {}\nPlugins :{names}\nFeatures: {features}\n",
         std::env::consts::OS,
         std::env::consts::ARCH,
-        crate::config::find::INSTALLED,
-        names.join(" "),
+        config::find::INSTALLED,
     )
 }
 
-/// Understands the arguments, the program's name not among them.
+/// An option: its letter ([`NONE`] if it has only a name), its name, and whether a value follows.
+type Known = (u8, &'static str, bool);
+
+/// In place of a letter.
+const NONE: u8 = 0;
+
+/// Every option, by which they are known below: by letter, else by name.
+const KNOWN: &[Known] = &[
+    (b'h', "help", false),
+    (b'v', "version", false),
+    (b'b', "build", false),
+    (NONE, "check", false),
+    (b'c', "configdir", true),
+    (b's', "serverconf", true),
+    (b'D', "daemon", false),
+    (b'I', "pid-file", true),
+    (b'p', "port", true),
+    (b'o', "one-shot", true),
+    (b'w', "workers", true),
+    (b'm', "mimes-conf-file", true),
+    (b'l', "plugins-load-conf-file", true),
+    (b'l', "plugin-load-conf-file", true),
+    (b'S', "sites-conf-dir", true),
+    (b'P', "plugins-conf-dir", true),
+    (b't', "transport", true),
+    (b'B', "balancing-mode", false),
+    (b'T', "allow-shared-sockets", false),
+];
+
+/// Names that are taken for a build with TLS.
+const TLS: &[&str] = &["https", "tls-cert", "tls-key", "tls-chain", "tls-dh"];
+
+/// Understands the arguments, the program's name not among them, by the conventions of getopt_long(3): `-p80`, `-p 80`, `-p=80`,
+/// `--port 80`, `--port=80`, `-BT`; after `--` come no options.
 pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Command, UsageError> {
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let mut options = Options::default();
-    let mut check = false;
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(Command::Help),
-            Short('v') | Long("version") => return Ok(Command::Version),
-            Short('b') | Long("build") => return Ok(Command::Build),
-            Long("check") => check = true,
-            Short('c') | Long("configdir") => options.config_dir = Some(path(&mut parser, "-c")?),
-            Short('s') | Long("serverconf") => options.server_conf = Some(path(&mut parser, "-s")?),
-            Short('D') | Long("daemon") => options.daemon = true,
-            Short('I') | Long("pid-file") => options.pid_file = Some(path(&mut parser, "-I")?),
-            Short('p') | Long("port") => options.port = Some(number(&mut parser, "port", u16::MAX)?),
-            Short('o') | Long("one-shot") => options.one_shot = Some(path(&mut parser, "-o")?),
-            Short('w') | Long("workers") => {
-                options.workers = Some(number(&mut parser, "number of workers", 128)?.into())
-            }
-            Short('m') | Long("mimes-conf-file") => options.mime_file = Some(path(&mut parser, "-m")?),
-            Short('l') | Long("plugins-load-conf-file" | "plugin-load-conf-file") => {
-                options.plugins_load = Some(path(&mut parser, "-l")?);
-            }
-            Short('S') | Long("sites-conf-dir") => options.sites_dir = Some(path(&mut parser, "-S")?),
-            Short('P') | Long("plugins-conf-dir") => options.plugins_dir = Some(path(&mut parser, "-P")?),
-            Short('t') | Long("transport") => options.transport = Some(parser.value()?.to_string_lossy().into_owned()),
-            Short('B') | Long("balancing-mode") => options.balancing = true,
-            Short('T') | Long("allow-shared-sockets") => options.shared_sockets = true,
-            Long(name @ ("https" | "tls-cert" | "tls-key" | "tls-chain" | "tls-dh")) => {
-                return Err(UsageError { what: format!("--{name} is not in this build: it has no tls") });
-            }
-            other => return Err(other.unexpected().into()),
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut parser = Parser { rest: &arguments, options: Options::default(), check: false, command: None };
+    while let Some((argument, rest)) = parser.rest.split_first() {
+        parser.rest = rest;
+        match argument.as_bytes() {
+            b"--" => match rest.first() {
+                Some(argument) => return unexpected(argument),
+                None => break,
+            },
+            [b'-', b'-', name @ ..] => parser.long(name)?,
+            [b'-', letters @ ..] if !letters.is_empty() => parser.short(letters)?,
+            _ => return unexpected(argument),
+        }
+        if let Some(command) = parser.command {
+            return Ok(command);
         }
     }
-    if options.one_shot.is_some() {
-        let files = [
-            ("-c", &options.config_dir),
-            ("-s", &options.server_conf),
-            ("-m", &options.mime_file),
-            ("-l", &options.plugins_load),
-            ("-S", &options.sites_dir),
-            ("-P", &options.plugins_dir),
-        ];
-        if let Some((name, _)) = files.iter().find(|(_, path)| path.is_some()) {
-            return Err(UsageError { what: format!("-o reads no configuration: leave out {name} or -o") });
+    parser.finish()
+}
+
+fn wrong<T>(what: fmt::Arguments<'_>) -> Result<T, UsageError> {
+    Err(UsageError { what: what.to_string() })
+}
+
+fn unexpected<T>(argument: &OsStr) -> Result<T, UsageError> {
+    wrong(format_args!("unexpected argument \"{}\"", Path::new(argument).display()))
+}
+
+struct Parser<'a> {
+    /// The arguments not looked at yet.
+    rest: &'a [OsString],
+    options: Options,
+    check: bool,
+    /// What is to be done whatever else is asked for.
+    command: Option<Command>,
+}
+
+impl<'a> Parser<'a> {
+    /// `--NAME`, `--NAME VALUE` or `--NAME=VALUE`; given without the dashes.
+    fn long(&mut self, argument: &'a [u8]) -> Result<(), UsageError> {
+        let end = argument.iter().position(|byte| *byte == b'=').unwrap_or(argument.len());
+        let (name, value) = argument.split_at_checked(end).unwrap_or((argument, b""));
+        let shown = Path::new(OsStr::from_bytes(name)).display();
+        if let Some(name) = TLS.iter().find(|known| known.as_bytes() == name) {
+            return wrong(format_args!("--{name} is not in this build: it has no tls"));
         }
+        let Some(known) = KNOWN.iter().find(|(_, known, _)| known.as_bytes() == name) else {
+            return wrong(format_args!("invalid option '--{shown}'"));
+        };
+        self.option(known, value.strip_prefix(b"="), format_args!("--{shown}"))
     }
-    Ok(if check { Command::Check(options) } else { Command::Serve(options) })
+
+    /// Letters behind one dash. What follows the first that takes a value is the value.
+    fn short(&mut self, mut letters: &'a [u8]) -> Result<(), UsageError> {
+        while let [letter, rest @ ..] = letters {
+            let shown = char::from(*letter);
+            let known = KNOWN.iter().find(|(known, _, _)| known == letter && *letter != NONE);
+            let Some(known) = known else { return wrong(format_args!("invalid option '-{shown}'")) };
+            let assigned = rest.strip_prefix(b"=");
+            let value = if known.2 && !rest.is_empty() { Some(assigned.unwrap_or(rest)) } else { assigned };
+            self.option(known, value, format_args!("-{shown}"))?;
+            letters = if value.is_some() { &[] } else { rest };
+        }
+        Ok(())
+    }
+
+    /// An option with the value that is written together with it, if any, as it is `shown` in messages.
+    fn option(&mut self, known: &Known, joined: Option<&'a [u8]>, shown: fmt::Arguments<'_>) -> Result<(), UsageError> {
+        let (letter, _, takes_value) = *known;
+        let value = match (joined, self.rest.split_first()) {
+            (Some(value), _) if takes_value => OsStr::from_bytes(value),
+            (Some(value), _) => {
+                let value = Path::new(OsStr::from_bytes(value)).display();
+                return wrong(format_args!("unexpected argument for option '{shown}': \"{value}\""));
+            }
+            (None, _) if !takes_value => OsStr::new(""),
+            (None, Some((value, rest))) => {
+                self.rest = rest;
+                value
+            }
+            (None, None) => return wrong(format_args!("missing argument for option '{shown}'")),
+        };
+        let options = &mut self.options;
+        let path = match letter {
+            b'h' => return self.done(Command::Help),
+            b'v' => return self.done(Command::Version),
+            b'b' => return self.done(Command::Build),
+            NONE => {
+                self.check = true;
+                return Ok(());
+            }
+            b'D' => {
+                options.daemon = true;
+                return Ok(());
+            }
+            b'B' => {
+                options.balancing = true;
+                return Ok(());
+            }
+            b'T' => {
+                options.shared_sockets = true;
+                return Ok(());
+            }
+            b'p' => {
+                options.port = Some(number(value, "port", u16::MAX)?);
+                return Ok(());
+            }
+            b'w' => {
+                options.workers = Some(number(value, "number of workers", 128)?.into());
+                return Ok(());
+            }
+            b't' => {
+                options.transport = Some(Path::new(value).display().to_string());
+                return Ok(());
+            }
+            b'c' => &mut options.config_dir,
+            b's' => &mut options.server_conf,
+            b'I' => &mut options.pid_file,
+            b'o' => &mut options.one_shot,
+            b'm' => &mut options.mime_file,
+            b'l' => &mut options.plugins_load,
+            b'S' => &mut options.sites_dir,
+            _ => &mut options.plugins_dir,
+        };
+        if value.is_empty() {
+            return wrong(format_args!("-{} needs a path, not nothing", char::from(letter)));
+        }
+        *path = Some(PathBuf::from(value));
+        Ok(())
+    }
+
+    fn done(&mut self, command: Command) -> Result<(), UsageError> {
+        self.command = Some(command);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Command, UsageError> {
+        let options = self.options;
+        if options.one_shot.is_some() {
+            let files = [
+                ('c', &options.config_dir),
+                ('s', &options.server_conf),
+                ('m', &options.mime_file),
+                ('l', &options.plugins_load),
+                ('S', &options.sites_dir),
+                ('P', &options.plugins_dir),
+            ];
+            if let Some((name, _)) = files.iter().find(|(_, path)| path.is_some()) {
+                return wrong(format_args!("-o reads no configuration: leave out -{name} or -o"));
+            }
+        }
+        Ok(if self.check { Command::Check(options) } else { Command::Serve(options) })
+    }
 }
 
-fn path(parser: &mut lexopt::Parser, option: &str) -> Result<PathBuf, UsageError> {
-    let value = parser.value()?;
-    if value.is_empty() {
-        return Err(UsageError { what: format!("{option} needs a path, not nothing") });
-    }
-    Ok(value.into())
-}
-
-fn number(parser: &mut lexopt::Parser, what: &str, max: u16) -> Result<u16, UsageError> {
-    let value = parser.value()?;
-    let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    match digits.and_then(|digits| digits.parse::<u16>().ok()) {
+fn number(value: &OsStr, what: &str, max: u16) -> Result<u16, UsageError> {
+    let number = value.to_str().and_then(config::number).and_then(|number| u16::try_from(number).ok());
+    match number {
         Some(number) if number <= max => Ok(number),
-        _ => Err(UsageError { what: format!("{what} cannot be {value:?}: write a whole number from 0 to {max}") }),
+        _ => {
+            let value = Path::new(value).display();
+            wrong(format_args!("{what} cannot be \"{value}\": write a whole number from 0 to {max}"))
+        }
     }
 }
 
@@ -203,8 +330,12 @@ mod tests {
         }
         assert_eq!(parse(["-D", "--check"]), Ok(Command::Check(Options { daemon: true, ..Options::default() })));
         let one_shot = Options { one_shot: Some("d".into()), port: Some(80), ..Options::default() };
-        for line in [["-o", "d", "-p", "80"], ["--one-shot", "d", "--port", "80"]] {
-            assert_eq!(parse(line), Ok(Command::Serve(one_shot.clone())));
+        for line in ["-o d -p 80", "--one-shot d --port 80", "-od -p=80 --", "-o=d --port=80"] {
+            assert_eq!(parse(line.split(' ')), Ok(Command::Serve(one_shot.clone())), "{line}");
+        }
+        let equal = Options { config_dir: Some("a=b".into()), server_conf: Some("-D".into()), ..Options::default() };
+        for line in ["-c a=b -s -D", "-ca=b -s=-D", "--configdir=a=b --serverconf -D"] {
+            assert_eq!(parse(line.split(' ')), Ok(Command::Serve(equal.clone())), "{line}");
         }
         assert_eq!(parse([""; 0]), Ok(Command::Serve(Options::default())));
         for (arguments, command) in [
@@ -225,7 +356,15 @@ mod tests {
             (&["-x"][..], "invalid option '-x'"),
             (&["--frob"], "invalid option '--frob'"),
             (&["stray"], "unexpected argument \"stray\""),
+            (&["-"], "unexpected argument \"-\""),
+            (&["--", "-h"], "unexpected argument \"-h\""),
+            (&["-Bx"], "invalid option '-x'"),
+            (&["-B="], "unexpected argument for option '-B': \"\""),
+            (&["--daemon=x"], "unexpected argument for option '--daemon': \"x\""),
+            (&["--frob=x"], "invalid option '--frob'"),
             (&["-c"], "missing argument for option '-c'"),
+            (&["--configdir"], "missing argument for option '--configdir'"),
+            (&["--configdir="], "-c needs a path, not nothing"),
             (&["-c", ""], "-c needs a path, not nothing"),
             (&["-p", "65536"], "port cannot be \"65536\": write a whole number from 0 to 65535"),
             (&["-p", "+1"], "port cannot be \"+1\": write a whole number from 0 to 65535"),

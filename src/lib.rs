@@ -1,4 +1,29 @@
-//! monkey: a web server for embedded Linux.
+//! monkey: a web server for embedded Linux, with a fixed memory ceiling and no allocation once it serves.
+//!
+//! # The life of a request
+//!
+//! 1. [`sys::epoll`] wakes a worker ([`server`]); the clock is read once a turn.
+//! 2. A [`plugin::transport::Transport`] reads into the worker's scratch buffer. The connection is a slot in a table indexed by
+//!    descriptor ([`sys::slots`]); an event of an earlier connection on the same number is dropped by its generation.
+//! 3. [`http::session`] finds the end of the head and has [`wire::head`] parse it once, into spans of that buffer. Only an
+//!    unfinished head is kept for its connection, in a buffer of [`storage::pool`].
+//! 4. [`vhost::request`] finds the site by Host and decodes the path, once.
+//! 5. [`file::handler`] answers. What a path led to in the last second stands in [`vhost::table`], its answer written already;
+//!    otherwise the path is resolved beneath the document root ([`sys::file`]) and its answer is written there.
+//! 6. The answers to everything that was read leave together from [`http::output`]; large files by sendfile.
+//! 7. What the client did not take yet waits in the slot as a [`file::body::Body`] or a pooled buffer. A connection that is done
+//!    stands in the idle queue ([`storage::queue`]) and holds nothing else.
+//!
+//! Everything it needs is sized before the first connection: [`limits`] has the fixed sizes, [`server::budget`] divides the rest.
+//!
+//! # The public face
+//!
+//! The binary is a few lines over this: [`cli::parse`] understands the arguments, [`config::load`] reads and checks the
+//! configuration, [`server::start::run`] serves until a signal ends it. A program that embeds the server calls the last two. It
+//! takes over process-wide things: signals, the logger, the limit of open files.
+//!
+//! Imports run downward through the rooms, `main cli` > `server` > `plugins file` > `plugin` > `vhost` > `http` > `config` >
+//! `log` > `wire` > `storage` > `sys` > `limits`; ARCHITECTURE.md says what each promises.
 
 pub mod cli;
 pub mod config;

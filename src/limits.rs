@@ -47,7 +47,7 @@ pub const WORKERS_MAX: usize = 64;
 pub const STACK_SIZE: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 64 * 1024 };
 
 /// Connections the default ceiling pays for.
-pub const CONNECTIONS_MAX: usize = 10_000;
+pub const CONNECTIONS_MAX: usize = 10_100;
 
 /// Connections below which a ceiling is called too low.
 pub const CONNECTIONS_MIN: usize = 64;

@@ -1,63 +1,75 @@
 //! The `monkey` program: a few lines over the library.
 
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use monkey::cli::{self, Command};
-use monkey::config::{self, Options, Report};
+use monkey::config::{self, Diagnostic, Options};
 use monkey::server::start;
+use monkey::sys::stderr;
+
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os().skip(1)) {
         Ok(command) => command,
-        Err(error) => {
-            eprintln!("monkey: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&error),
     };
     match command {
-        Command::Help => print!("{}", cli::HELP),
-        Command::Version => println!("{}", cli::VERSION),
-        Command::Build => print!("{}", cli::build_text()),
-        Command::Check(options) => return check(&options),
-        Command::Serve(options) => return serve(options),
-    }
-    ExitCode::SUCCESS
-}
-
-fn tell(report: &Report) -> ExitCode {
-    for diagnostic in &report.diagnostics {
-        eprintln!("{diagnostic}");
-    }
-    eprintln!("monkey: {} errors in the configuration, nothing started", report.errors());
-    ExitCode::FAILURE
-}
-
-fn check(options: &Options) -> ExitCode {
-    match config::load(options) {
-        Ok((config, warnings)) => {
-            for warning in &warnings {
-                eprintln!("{warning}");
-            }
-            println!("{}: {} sites, no errors", config.dir.display(), config.sites.len());
-            ExitCode::SUCCESS
-        }
-        Err(report) => tell(&report),
+        Command::Help => print(format_args!("{}", cli::HELP)),
+        Command::Version => print(format_args!("{}\n", cli::VERSION)),
+        Command::Build => print(format_args!("{}", cli::build_text())),
+        Command::Check(options) => perform(options, true),
+        Command::Serve(options) => perform(options, false),
     }
 }
 
-fn serve(options: Options) -> ExitCode {
+/// Reads the configuration, and serves by it unless it is only to be checked.
+fn perform(options: Options, only_check: bool) -> ExitCode {
     let (config, warnings) = match config::load(&options) {
         Ok(loaded) => loaded,
-        Err(report) => return tell(&report),
+        Err(report) => {
+            tell(&report.diagnostics);
+            return fail(&format_args!("{} errors in the configuration, nothing started", report.errors()));
+        }
     };
-    for warning in &warnings {
-        eprintln!("{warning}");
+    tell(&warnings);
+    if only_check {
+        return print(format_args!("{}: {} sites, no errors\n", config.dir.display(), config.sites.len()));
     }
     match start::run(config, options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("monkey: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn tell(findings: &[Diagnostic]) {
+    for finding in findings {
+        say(format_args!("{finding}\n"));
+    }
+}
+
+fn fail(what: &dyn fmt::Display) -> ExitCode {
+    say(format_args!("monkey: {what}\n"));
+    ExitCode::FAILURE
+}
+
+/// A line to stderr, in one write(2).
+fn say(line: fmt::Arguments<'_>) {
+    stderr::write(line.to_string().as_bytes());
+}
+
+/// The answer of the program, to stdout. Past the buffer of the standard library, whose code is as long as the rest here.
+fn print(text: fmt::Arguments<'_>) -> ExitCode {
+    let text = text.to_string();
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    match stdout.and_then(|stdout| File::from(stdout).write_all(text.as_bytes())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format_args!("cannot write to stdout: {error}")),
     }
 }

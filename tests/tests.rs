@@ -1,4 +1,46 @@
-//! The integration tests: one binary, one module a subject.
+//! The integration tests: one binary, one module a subject. Each test runs the real server in a directory of its own.
+
+/// What the tests stand on: directories, the server's process, a raw client.
+mod util;
+
+/// Requests that are refused, and what becomes of their connection.
+mod bad_requests;
+/// Connections beyond what there is room for.
+mod capacity;
+/// Files and roots that change while they are served.
+mod changes;
+/// Many connections, and what is left of them.
+mod churn;
+/// The command line: what is printed, what is refused, exit codes.
+mod command_line;
+/// Conditional requests.
+mod conditions;
+/// Error pages.
+mod error_pages;
+/// Whole files, small and large, to fast and slow clients.
+mod files;
+/// Where the server listens.
+mod listen;
+/// From a path to a file: directories, index files, escapes, links, files that are none.
+mod paths;
+/// Requests in one write and in many.
+mod pipelining;
+/// The end of the server, its background mode, its rights.
+mod process;
+/// Byte ranges.
+mod ranges;
+/// Reading the configuration anew.
+mod reload;
+/// Methods, bodies and persistent connections.
+mod requests;
+/// The keys of [SERVER], each by its effect.
+mod server_keys;
+/// Precompressed siblings.
+mod siblings;
+/// Which site a request belongs to, and the keys of a site.
+mod sites;
+/// What clients may take their time with, and what not.
+mod time_limits;
 
 /// The committed fuzz inputs, replayed without a fuzzer.
 mod fuzz_corpus;

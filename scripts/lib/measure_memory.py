@@ -18,6 +18,10 @@ BUSY_SECONDS = 3
 OTHER_DESCRIPTORS = 500
 
 
+class Unmeasured(Exception):
+    """The server did not do what the row is about: the row has no value, and the others are measured all the same."""
+
+
 def fresh(work):
     return Running("monkey", serving.monkey_command(work, 0), 0).wait_listening()
 
@@ -53,7 +57,7 @@ def with_connections(work, count):
             closed.register(connection, select.POLLIN | select.POLLRDHUP)
         gone = len(closed.poll(0))
         if gone:
-            sys.exit(f"{gone} of {count} connections were closed by the server:\n{server.said()}")
+            raise Unmeasured(f"{gone} of {count} connections were closed by the server")
         return server.resident_kb()
     finally:
         for connection in held:
@@ -84,16 +88,16 @@ def read_answer(connection):
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
         if not more:
-            sys.exit(f"a connection was closed instead of answered, after {data!r}")
+            raise Unmeasured(f"a connection was closed instead of answered, after {data!r}")
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
-        sys.exit(f"a request was answered {head.splitlines()[0]!r}")
+        raise Unmeasured(f"a request was answered {head.splitlines()[0]!r}")
     length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
     while len(body) < length:
         more = connection.recv(65536)
         if not more:
-            sys.exit("a connection was closed in the middle of an answer")
+            raise Unmeasured("a connection was closed in the middle of an answer")
         body += more
 
 
@@ -105,7 +109,7 @@ def peak(work, path):
         # The kernel's mark is kept per CPU and may lag: what is resident right after the load bounds it from below.
         kb = max(server.peak_kb(), server.resident_kb())
         if refused or not done:
-            sys.exit(f"{path}: {done} requests, {refused} not answered 2xx")
+            raise Unmeasured(f"{path}: {done} requests, {refused} not answered 2xx")
         if errors:
             say(f"  {path}: {errors} socket errors")
         return kb
@@ -123,7 +127,11 @@ def main():
         if limit < needed + OTHER_DESCRIPTORS:
             rows.append((what, "SKIPPED", bar, f"open files limited to {limit}, {needed + OTHER_DESCRIPTORS} needed"))
             return
-        value = median(what, measure)
+        try:
+            value = median(what, measure)
+        except (Unmeasured, OSError) as error:
+            rows.append((what, "FAILED", bar, str(error)))
+            return
         rows.append((what, value, bar, "ok" if value <= bar else f"OVER by {value - bar}"))
 
     try:
@@ -139,7 +147,7 @@ def main():
     for what, value, bar, note in rows:
         print(f"{what:46} {value:>9} {bar:>6}  {note}")
     serving.write_table("memory.tsv", ("what", "kb", "bar", "note"), rows)
-    return 1 if any(note.startswith("OVER") for *_, note in rows) else 0
+    return 1 if any(value == "FAILED" or note.startswith("OVER") for _, value, _, note in rows) else 0
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 //! Holds a [`RawConfig`] against the table: unknown names, values of the wrong kind, repeated keys, missing ones.
 
+use std::fmt;
+
 use super::diagnostic::{Findings, Position};
-use super::plugins::{HANDLERS, PLUGINS, built_in_text};
+use super::plugins::{BuiltIn, HANDLERS, PLUGINS};
 use super::raw::{RawConfig, RawEntry, RawSection};
 use super::table::{File, Key, Kind, Section, State};
+use super::text::{Words, same};
 
 /// Names of the original's older releases, with what is written today.
 const OLD_NAMES: &[(&str, &str)] = &[("Port", "Listen PORT")];
@@ -17,199 +20,297 @@ pub(super) struct Values<'a> {
 }
 
 /// Checks all of `raw`, which came from a file of this kind; `whole` is the file for what is missing from it.
-pub(super) fn check<'a>(raw: &'a RawConfig, file: File, whole: &Position, out: &mut Findings) -> Values<'a> {
+pub(super) fn check<'a>(raw: &'a RawConfig, file: File, whole: &Position<'_>, out: &mut Findings) -> Values<'a> {
     let mut values = Values { file, raw, good: vec![false; raw.len()] };
-    let repeats = repeats(raw);
+    let mut seen = Seen::new(raw);
     for section in raw.sections() {
         let Some(known) = find_section(&section, file, out) else { continue };
         if section.entries.is_empty() {
-            out.warning(&section.at, format!("[{}] has no keys", known.name));
+            out.warning(&section.at, format_args!("[{}] has no keys", known.name));
         }
         for n in section.entries {
+            let first = seen.first(n);
             let Some(entry) = raw.entry(n) else { continue };
             let Some(key) = find_key(&entry, known, file, out) else { continue };
             let valid = check_kind(&entry, key, out);
-            let first = repeats.binary_search_by_key(&n, |(n, _)| *n).ok().and_then(|found| repeats.get(found));
-            match first.and_then(|(_, first)| raw.entry(*first)) {
-                Some(first) if !key.many => {
-                    let what = format!("{} is already set at {}: this one has no effect", entry.key, first.at);
-                    out.warning(&entry.at, what);
-                }
-                _ => {
-                    if let Some(good) = values.good.get_mut(n) {
-                        *good = valid;
-                    }
-                }
+            if first != n && !key.many {
+                let at = raw.entry(first).unwrap_or(entry).at;
+                out.warning(&entry.at, format_args!("{} is already set at {at}: this one has no effect", entry.key));
+            } else if let Some(good) = values.good.get_mut(n) {
+                *good = valid;
             }
         }
     }
     for known in file.sections() {
-        let of_name = || raw.sections().filter(|section| section.name.eq_ignore_ascii_case(known.name));
-        let Some(first) = of_name().next() else {
-            if known.required {
-                out.error(whole, format!("no [{}] section: add one", known.name));
-            }
-            continue;
-        };
-        for key in known.keys.iter().filter(|key| key.required) {
-            if !of_name().any(|mut section| section.entries.any(|n| raw.key(n).eq_ignore_ascii_case(key.name))) {
-                out.error(&first.at, format!("[{}] needs {}: {}", known.name, key.name, wants(key)));
-            }
-        }
+        missing(raw, known, whole, out);
     }
     values
 }
 
-/// Every entry whose section and key some entry before it has, with the first such entry, in order.
-fn repeats(raw: &RawConfig) -> Vec<(usize, usize)> {
-    let mut order: Vec<(u32, u32)> = Vec::with_capacity(raw.len());
-    let names: Vec<&str> = raw.sections().map(|section| section.name).collect();
-    for (s, section) in raw.sections().enumerate() {
-        order.extend(section.entries.map(|n| (s as u32, n as u32)));
-    }
-    let name = |s: u32| names.get(s as usize).copied().unwrap_or_default();
-    let key = |n: u32| raw.key(n as usize);
-    let compare =
-        |a: &str, b: &str| a.bytes().map(|b| b.to_ascii_lowercase()).cmp(b.bytes().map(|b| b.to_ascii_lowercase()));
-    let by_name =
-        |a: &(u32, u32), b: &(u32, u32)| compare(name(a.0), name(b.0)).then_with(|| compare(key(a.1), key(b.1)));
-    order.sort_unstable_by(|a, b| by_name(a, b).then(a.1.cmp(&b.1)));
-    let mut found = Vec::new();
-    for run in order.chunk_by(|a, b| by_name(a, b).is_eq()) {
-        if let Some((first, rest)) = run.split_first() {
-            found.extend(rest.iter().map(|(_, n)| (*n as usize, first.1 as usize)));
+/// Tells of a required section that is not there, and of the required keys that it lacks.
+fn missing(raw: &RawConfig, known: &Section, whole: &Position<'_>, out: &mut Findings) {
+    let Some(first) = raw.sections().find(|section| same(section.name, known.name)) else {
+        if known.required {
+            out.error(whole, format_args!("no [{}] section: add one", known.name));
+        }
+        return;
+    };
+    for key in known.keys {
+        if key.required && !(0..raw.len()).any(|n| is(raw, n, known.name, key.name)) {
+            out.error(&first.at, format_args!("[{}] needs {}: {}", known.name, key.name, Wants(key)));
         }
     }
-    found.sort_unstable();
-    found
+}
+
+/// Whether an entry has this section and key.
+fn is(raw: &RawConfig, n: usize, section: &str, key: &str) -> bool {
+    same(raw.key(n), key) && same(raw.section_of(n), section)
+}
+
+/// The entries so far by section and key: a hash table with room for twice the entries there are. A media type table has
+/// hundreds, and some file of another kind may have as many as its size allows.
+struct Seen<'a> {
+    raw: &'a RawConfig,
+    /// Number of an entry and one; 0 is a free place.
+    places: Vec<u32>,
+}
+
+impl<'a> Seen<'a> {
+    fn new(raw: &'a RawConfig) -> Seen<'a> {
+        Seen { raw, places: vec![0; (2 * raw.len() + 1).next_power_of_two()] }
+    }
+
+    /// The first entry with the section and key of this one; itself when there is none before.
+    fn first(&mut self, n: usize) -> usize {
+        let (section, key) = (self.raw.section_of(n), self.raw.key(n));
+        // FNV-1a.
+        let mut hash: u32 = 0x811C_9DC5;
+        for byte in key.bytes().chain(section.bytes()) {
+            hash = (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193);
+        }
+        let last = self.places.len() - 1;
+        let mut at = hash as usize & last;
+        // Half of the places are free, so one is found.
+        while let Some(place) = self.places.get_mut(at) {
+            let Some(found) = place.checked_sub(1) else {
+                *place = n as u32 + 1;
+                break;
+            };
+            if is(self.raw, found as usize, section, key) {
+                return found as usize;
+            }
+            at = (at + 1) & last;
+        }
+        n
+    }
 }
 
 fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<&'static Section> {
     let name = raw.name;
-    let same = |section: &&Section| section.name.eq_ignore_ascii_case(name);
-    if let Some(section) = file.sections().iter().find(same) {
+    if let Some(section) = section_named(file.sections(), name) {
         if section.state == State::Active {
             return Some(section);
         }
-        out.error(&raw.at, format!("[{}] is not in this build yet: take it out", section.name));
-        return None;
+        return out.refuse(&raw.at, format_args!("[{}] is not in this build yet: take it out", section.name));
     }
     if file == File::Site {
         for plugin in PLUGINS {
-            let Some(section) = plugin.site.iter().find(same) else { continue };
+            let Some(section) = section_named(plugin.site, name) else { continue };
             if plugin.built_in {
                 return Some(section);
             }
-            let what = format!("[{}] needs the plugin {}, which is not in this build", section.name, plugin.name);
-            out.error(&raw.at, format!("{what}; {}", built_in_text()));
-            return None;
+            let (section, plugin) = (section.name, plugin.name);
+            let what = format_args!("[{section}] needs the plugin {plugin}, which is not in this build; {BuiltIn}");
+            return out.refuse(&raw.at, what);
         }
-        if name.eq_ignore_ascii_case(HANDLERS) {
-            let what = format!("[{HANDLERS}] needs a plugin that answers requests, and this build has none");
-            out.error(&raw.at, format!("{what}; {}", built_in_text()));
-            return None;
+        if same(name, HANDLERS) {
+            return out.refuse(
+                &raw.at,
+                format_args!("[{HANDLERS}] needs a plugin that answers requests, and this build has none; {BuiltIn}"),
+            );
         }
     }
-    let known = || file.sections().iter().filter(|section| section.state == State::Active).map(|section| section.name);
-    let hint = match nearest(name, known()) {
-        Some(near) => format!("did you mean [{near}]?"),
-        None => {
-            let names: Vec<String> = known().map(|name| format!("[{name}]")).collect();
-            format!("this file has {}", names.join(" "))
+    let mut names = Vec::new();
+    for section in file.sections() {
+        if section.state == State::Active {
+            names.push(section.name);
         }
-    };
-    out.error(&raw.at, format!("unknown section [{name}]: {hint}"));
-    None
+    }
+    out.refuse(&raw.at, Unknown { name, section: None, elsewhere: None, names: &names })
+}
+
+fn section_named(sections: &'static [Section], name: &str) -> Option<&'static Section> {
+    sections.iter().find(|section| same(section.name, name))
+}
+
+fn key_named(section: &'static Section, name: &str) -> Option<&'static Key> {
+    section.keys.iter().find(|key| same(key.name, name))
 }
 
 fn find_key(raw: &RawEntry<'_>, section: &'static Section, file: File, out: &mut Findings) -> Option<&'static Key> {
     let name = raw.key;
-    if let Some(key) = section.keys.iter().find(|key| key.name.eq_ignore_ascii_case(name)) {
+    if let Some(key) = key_named(section, name) {
         if key.state == State::Active {
             return Some(key);
         }
-        out.error(&raw.at, format!("{} is not in this build yet: take it out", key.name));
-        return None;
+        return out.refuse(&raw.at, format_args!("{} is not in this build yet: take it out", key.name));
     }
     if section.free.is_some() {
         return section.free;
     }
-    let active = |section: &'static Section| section.keys.iter().filter(|key| key.state == State::Active);
-    let elsewhere = file.sections().iter().find(|other| active(other).any(|key| key.name.eq_ignore_ascii_case(name)));
-    let old = OLD_NAMES.iter().find(|(old, _)| old.eq_ignore_ascii_case(name));
-    let hint = if let Some((_, today)) = old {
-        format!("write {today}")
-    } else if let Some(other) = elsewhere {
-        format!("it belongs to [{}]", other.name)
-    } else if let Some(near) = nearest(name, active(section).map(|key| key.name)) {
-        format!("did you mean {near}?")
-    } else {
-        let names: Vec<&str> = active(section).map(|key| key.name).collect();
-        format!("the keys here are {}", names.join(" "))
-    };
-    out.error(&raw.at, format!("unknown key {name} in [{}]: {hint}", section.name));
-    None
+    let mut names = Vec::new();
+    for key in section.keys {
+        if key.state == State::Active {
+            names.push(key.name);
+        }
+    }
+    let mut elsewhere = None;
+    for other in file.sections() {
+        if elsewhere.is_none() && key_named(other, name).is_some_and(|key| key.state == State::Active) {
+            elsewhere = Some(other.name);
+        }
+    }
+    out.refuse(&raw.at, Unknown { name, section: Some(section.name), elsewhere, names: &names })
+}
+
+/// A name that is not in the table, with what was probably meant.
+struct Unknown<'a> {
+    name: &'a str,
+    /// Where a key stands; `None` for the name of a section.
+    section: Option<&'a str>,
+    /// The section where the key would be right.
+    elsewhere: Option<&'a str>,
+    /// The names that would be right.
+    names: &'a [&'static str],
+}
+
+impl fmt::Display for Unknown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unknown { name, section, elsewhere, names } = *self;
+        let (open, close) = if section.is_some() { ("", "") } else { ("[", "]") };
+        match section {
+            Some(section) => write!(f, "unknown key {name} in [{section}]: ")?,
+            None => write!(f, "unknown section [{name}]: ")?,
+        }
+        let old = OLD_NAMES.iter().find(|(old, _)| section.is_some() && same(old, name));
+        if let Some((_, today)) = old {
+            return write!(f, "write {today}");
+        }
+        if let Some(other) = elsewhere {
+            return write!(f, "it belongs to [{other}]");
+        }
+        if let Some(near) = nearest(name, names) {
+            return write!(f, "did you mean {open}{near}{close}?");
+        }
+        f.write_str(if section.is_some() { "the keys here are" } else { "this file has" })?;
+        for name in names {
+            write!(f, " {open}{name}{close}")?;
+        }
+        Ok(())
+    }
 }
 
 fn check_kind(raw: &RawEntry<'_>, key: &Key, out: &mut Findings) -> bool {
     let value = raw.value;
     let good = match key.kind {
         Kind::Text(_) | Kind::Words(_) => true,
-        Kind::Number { min, max, .. } => number(value).is_some_and(|n| n >= min && n <= max),
+        Kind::Number { min, max, .. } => number(value).is_some_and(|n| n >= u64::from(min) && n <= u64::from(max)),
         Kind::Switch => switch(value).is_some(),
-        Kind::Choice(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
+        Kind::Choice(words) => words.iter().any(|word| same(word, value)),
     };
     if !good {
-        out.error(&raw.value_at, format!("{} cannot be \"{value}\": {}", raw.key, wants(key)));
+        out.error(&raw.value_at, format_args!("{} cannot be \"{value}\": {}", raw.key, Wants(key)));
     }
     good
 }
 
 /// What the value of a key must be, as the end of a message.
-fn wants(key: &Key) -> String {
-    match key.kind {
-        Kind::Text(what) | Kind::Words(what) => format!("write {what}"),
-        Kind::Number { min, max, unit: "" } => format!("write a whole number from {min} to {max}"),
-        Kind::Number { min, max, unit } => format!("write a whole number of {unit} from {min} to {max}"),
-        Kind::Switch => "write On or Off".into(),
-        Kind::Choice([one]) => format!("write {one}"),
-        Kind::Choice(words) => format!("write one of {}", words.join(", ")),
+struct Wants<'a>(&'a Key);
+
+impl fmt::Display for Wants<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("write ")?;
+        match self.0.kind {
+            Kind::Text(what) | Kind::Words(what) => f.write_str(what),
+            Kind::Number { min, max, unit } => {
+                let of = if unit.is_empty() { "" } else { " of " };
+                write!(f, "a whole number{of}{unit} from {min} to {max}")
+            }
+            Kind::Switch => f.write_str("On or Off"),
+            Kind::Choice(words) => {
+                f.write_str(if words.len() == 1 { "" } else { "one of " })?;
+                for (n, word) in words.iter().enumerate() {
+                    write!(f, "{}{word}", if n == 0 { "" } else { ", " })?;
+                }
+                Ok(())
+            }
+        }
     }
 }
 
-/// Decimal digits and nothing else.
-fn number(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+/// Decimal digits and nothing else; `None` also for a number past 64 bits.
+pub(crate) fn number(text: &str) -> Option<u64> {
+    let mut number = if text.is_empty() { None } else { Some(0u64) };
+    for digit in text.bytes() {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number?.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
     }
-    text.parse().ok()
+    number
 }
 
 fn switch(text: &str) -> Option<bool> {
     match text {
-        _ if text.eq_ignore_ascii_case("on") => Some(true),
-        _ if text.eq_ignore_ascii_case("off") => Some(false),
+        _ if same(text, "on") => Some(true),
+        _ if same(text, "off") => Some(false),
         _ => None,
+    }
+}
+
+/// The entries of one key: see [`Values::all`].
+pub(super) struct Entries<'v, 'a> {
+    values: &'v Values<'a>,
+    section: &'static str,
+    key: &'static str,
+    any: bool,
+    next: usize,
+}
+
+impl<'a> Iterator for Entries<'_, 'a> {
+    type Item = RawEntry<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<RawEntry<'a>> {
+        let raw = self.values.raw;
+        while let Some(good) = self.values.good.get(self.next) {
+            let n = self.next;
+            self.next += 1;
+            let key = if self.any { raw.key(n) } else { self.key };
+            if *good && is(raw, n, self.section, key) {
+                return raw.entry(n);
+            }
+        }
+        None
     }
 }
 
 impl<'a> Values<'a> {
     /// The entries of a key in order, or of all free keys of a section when `key` is the name of its free key.
-    pub(super) fn all(&self, section: &'static str, key: &'static str) -> impl Iterator<Item = RawEntry<'a>> + '_ {
-        let known = self.file.sections().iter().find(|known| known.name == section);
+    pub(super) fn all(&self, section: &'static str, key: &'static str) -> Entries<'_, 'a> {
+        let known = section_named(self.file.sections(), section);
         let any = known.and_then(|known| known.free).is_some_and(|free| free.name == key);
-        let raw = self.raw;
-        let of_name = raw.sections().filter(move |raw| raw.name.eq_ignore_ascii_case(section));
-        let entries = of_name.flat_map(|section| section.entries).filter(|n| self.good.get(*n) == Some(&true));
-        entries.filter(move |n| any || raw.key(*n).eq_ignore_ascii_case(key)).filter_map(|n| raw.entry(n))
+        Entries { values: self, section, key, any, next: 0 }
     }
 
     /// The entry of a single-valued key.
+    #[inline(never)]
     pub(super) fn entry(&self, section: &'static str, key: &'static str) -> Option<RawEntry<'a>> {
         self.all(section, key).next()
     }
 
     /// What is written, else the default; empty when there is neither.
+    #[inline(never)]
     pub(super) fn text(&self, section: &'static str, key: &'static str) -> &'a str {
         match self.entry(section, key) {
             Some(entry) => entry.value,
@@ -218,83 +319,83 @@ impl<'a> Values<'a> {
     }
 
     /// A number. 0 when there is no default.
+    #[inline(never)]
     pub(super) fn number(&self, section: &'static str, key: &'static str) -> u64 {
         number(self.text(section, key)).unwrap_or(0)
     }
 
     /// A number whose range in the table ends within 32 bits.
+    #[inline(never)]
     pub(super) fn number32(&self, section: &'static str, key: &'static str) -> u32 {
         u32::try_from(self.number(section, key)).unwrap_or(u32::MAX)
     }
 
     /// `On` or `Off`.
+    #[inline(never)]
     pub(super) fn switch(&self, section: &'static str, key: &'static str) -> bool {
         switch(self.text(section, key)).unwrap_or(false)
     }
 
     /// Words.
-    pub(super) fn words(&self, section: &'static str, key: &'static str) -> impl Iterator<Item = &'a str> {
-        self.text(section, key).split([' ', '\t']).filter(|word| !word.is_empty())
+    pub(super) fn words(&self, section: &'static str, key: &'static str) -> Words<'a> {
+        Words(self.text(section, key))
     }
 
     /// Whether a choice is this word.
+    #[inline(never)]
     pub(super) fn is(&self, section: &'static str, key: &'static str, word: &str) -> bool {
-        self.text(section, key).eq_ignore_ascii_case(word)
+        same(self.text(section, key), word)
     }
 }
 
 fn default_of(file: File, section: &str, key: &str) -> &'static str {
-    let keys = file.sections().iter().filter(|known| known.name == section).flat_map(|known| known.keys);
-    let mut named = keys.filter(|known| known.name == key);
-    let found = named.next();
+    let found = section_named(file.sections(), section).and_then(|section| key_named(section, key));
     debug_assert!(found.is_some(), "[{section}] {key} is not in the table");
     found.map_or("", |key| key.default)
 }
 
-/// The name that `text` is most likely a misspelling of.
-fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let text: Vec<char> = text.to_ascii_lowercase().chars().take(64).collect();
-    let far = 1 + text.len() / 4;
-    names
-        .map(|name| (distance(&text, &name.to_ascii_lowercase().chars().collect::<Vec<char>>()), name))
-        .filter(|(distance, _)| *distance <= far)
-        .min()
-        .map(|(_, name)| name)
+/// Most bytes of a name that are looked at to find what it is a misspelling of.
+const NAME_MAX: usize = 64;
+
+/// The name that `text` is most likely a misspelling of; of several the first by the alphabet.
+fn nearest(text: &str, names: &[&'static str]) -> Option<&'static str> {
+    let text = text.as_bytes();
+    let text = text.get(..NAME_MAX).unwrap_or(text);
+    let mut best = (2 + text.len() / 4, "");
+    for name in names {
+        best = best.min((distance(text, name.as_bytes()), name));
+    }
+    Some(best.1).filter(|name| !name.is_empty())
 }
 
-/// Levenshtein's: how many characters to put in, take out or change.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+/// Levenshtein's, letters compared in any case: how many bytes to put in, take out or change. `b` is cut at [`NAME_MAX`].
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let b = b.get(..NAME_MAX).unwrap_or(b);
+    let mut row: [usize; NAME_MAX + 1] = std::array::from_fn(|n| n);
     for (i, x) in a.iter().enumerate() {
         let mut diagonal = i;
         let mut left = i + 1;
         for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
             let above = *cell;
-            left = (diagonal + usize::from(x != y)).min(above + 1).min(left + 1);
+            left = (diagonal + usize::from(!x.eq_ignore_ascii_case(y))).min(above + 1).min(left + 1);
             (diagonal, *cell) = (above, left);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        row[0] = i + 1;
     }
-    row.last().copied().unwrap_or(0)
+    row.get(b.len()).copied().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn letters(text: &str) -> Vec<char> {
-        text.chars().collect()
-    }
-
     #[test]
     fn distances() {
         for (a, b, d) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("flaw", "lawn", 2)] {
-            assert_eq!(distance(&letters(a), &letters(b)), d, "{a} {b}");
+            assert_eq!(distance(a.as_bytes(), b.as_bytes()), d, "{a} {b}");
         }
-        assert_eq!(nearest("timout", ["Listen", "Timeout"].into_iter()), Some("Timeout"));
-        assert_eq!(nearest("Frobnicate", ["Listen", "Timeout"].into_iter()), None);
+        assert_eq!(nearest("timout", &["Listen", "Timeout"]), Some("Timeout"));
+        assert_eq!(nearest("Frobnicate", &["Listen", "Timeout"]), None);
     }
 
     #[test]
@@ -303,7 +404,7 @@ mod tests {
             for section in file.sections() {
                 for key in section.keys.iter().filter(|key| !key.default.is_empty()) {
                     let at = Position::of_file("default");
-                    let entry = RawEntry { key: key.name, at: at.clone(), value: key.default, value_at: at };
+                    let entry = RawEntry { key: key.name, at, value: key.default, value_at: at };
                     let mut out = Findings::default();
                     assert!(check_kind(&entry, key, &mut out), "{:?}", out.list);
                 }

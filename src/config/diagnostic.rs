@@ -2,33 +2,51 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Where a line of configuration came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position<'a> {
     /// The file, or words such as `command line -p` for a value that no file holds.
-    pub file: Arc<Path>,
+    pub file: &'a Path,
     /// Line, from 1. 0 means the file as a whole.
     pub line: u32,
     /// Column in characters, from 1. 0 means the line as a whole.
     pub column: u32,
 }
 
-impl Position {
+impl<'a> Position<'a> {
     /// The file as a whole.
-    pub fn of_file(file: impl AsRef<Path>) -> Position {
-        Position { file: Arc::from(file.as_ref()), line: 0, column: 0 }
+    pub fn of_file(file: &'a (impl AsRef<Path> + ?Sized)) -> Position<'a> {
+        Position { file: file.as_ref(), line: 0, column: 0 }
     }
 
     /// The place `offset` bytes into `text`, where `self` is the place of the first byte of `text`.
-    pub fn within(&self, text: &str, offset: usize) -> Position {
-        let before = text.char_indices().take_while(|(at, _)| *at < offset).count();
-        Position { file: self.file.clone(), line: self.line, column: self.column.saturating_add(before as u32) }
+    pub fn within(&self, text: &str, offset: usize) -> Position<'a> {
+        Position { column: self.column.saturating_add(characters(text.as_bytes(), offset)), ..*self }
+    }
+
+    /// The place of `part`, a slice of `text`, where `self` is the place of the first byte of `text`.
+    pub(super) fn of_part(&self, text: &str, part: &str) -> Position<'a> {
+        self.within(text, offset_of(text, part))
     }
 }
 
-impl fmt::Display for Position {
+/// Where `part`, a slice of `text`, begins in it.
+pub(super) fn offset_of(text: &str, part: &str) -> usize {
+    part.as_ptr().addr().saturating_sub(text.as_ptr().addr())
+}
+
+/// How many characters begin in the first `length` bytes of UTF-8.
+pub(super) fn characters(text: &[u8], length: usize) -> u32 {
+    let mut count = 0;
+    for byte in text.get(..length).unwrap_or(text) {
+        // The bytes of a character behind its first are 10xxxxxx.
+        count += u32::from(byte & 0xC0 != 0x80);
+    }
+    count
+}
+
+impl fmt::Display for Position<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         if self.line > 0 {
@@ -66,7 +84,7 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = Position { file: Arc::from(self.file.as_path()), line: self.line, column: self.column };
+        let at = Position { file: &self.file, line: self.line, column: self.column };
         write!(f, "{at}: {}", self.what)
     }
 }
@@ -111,21 +129,31 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    fn add(&mut self, severity: Severity, at: &Position, what: String) {
-        let file = at.file.to_path_buf();
+    /// The one place that allocates for a finding: what calls it is told to the compiler as small as can be.
+    #[inline(never)]
+    fn add(&mut self, severity: Severity, at: &Position<'_>, what: &dyn fmt::Display) {
+        let (file, what) = (at.file.to_path_buf(), what.to_string());
         self.list.push(Diagnostic { severity, file, line: at.line, column: at.column, what });
     }
 
-    pub(super) fn error(&mut self, at: &Position, what: impl Into<String>) {
-        self.add(Severity::Error, at, what.into());
+    #[inline(never)]
+    pub(super) fn error(&mut self, at: &Position<'_>, what: impl fmt::Display) {
+        self.add(Severity::Error, at, &what);
     }
 
-    pub(super) fn warning(&mut self, at: &Position, what: impl Into<String>) {
-        self.add(Severity::Warning, at, what.into());
+    #[inline(never)]
+    pub(super) fn warning(&mut self, at: &Position<'_>, what: impl fmt::Display) {
+        self.add(Severity::Warning, at, &what);
     }
 
-    pub(super) fn note(&mut self, at: &Position, what: impl Into<String>) {
-        self.add(Severity::Note, at, what.into());
+    pub(super) fn note(&mut self, at: &Position<'_>, what: impl fmt::Display) {
+        self.add(Severity::Note, at, &what);
+    }
+
+    /// Refuses a value: an error that leaves nothing.
+    pub(super) fn refuse<T>(&mut self, at: &Position<'_>, what: impl fmt::Display) -> Option<T> {
+        self.error(at, what);
+        None
     }
 
     /// `value` with its warnings when no error was found, else the whole report.

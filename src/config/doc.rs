@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::plugins::{PLUGINS, built_in_text};
+use super::plugins::{BuiltIn, PLUGINS};
 use super::table::{File, Key, Kind, Reload, Section, State};
 
 const FILES: [(File, &str, &str); 4] = [
@@ -120,5 +120,5 @@ fn every_active_key_is_described() {
             }
         }
     }
-    assert!(built_in_text().starts_with("plugins built in: "));
+    assert!(BuiltIn.to_string().starts_with("plugins built in: "));
 }

@@ -1,8 +1,10 @@
 //! Reading the files of a configuration, and refusing those that anyone could have written.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +39,9 @@ impl From<io::Error> for Trouble {
     }
 }
 
+/// What tells a file from every other: device and inode.
+pub(super) type Identity = (u64, u64);
+
 /// Where configuration text comes from.
 pub(super) trait Files {
     /// The content of a regular file of at most [`FILE_MAX`] bytes.
@@ -45,8 +50,8 @@ pub(super) trait Files {
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble>;
     /// Whether a directory is there and safe to read from.
     fn check_directory(&self, dir: &Path) -> Result<(), Trouble>;
-    /// One name for one file, however it was spelt.
-    fn identity(&self, path: &Path) -> PathBuf;
+    /// What is the same for one file, however it was spelt; `None` when there is none.
+    fn identity(&self, path: &Path) -> Option<Identity>;
 }
 
 /// The file system.
@@ -62,14 +67,11 @@ impl Files for Disk {
         let about = file.metadata()?;
         check_writers(path, &about)?;
         let mut content = Vec::with_capacity(about.len().min(FILE_MAX) as usize + 1);
-        let read = file.take(FILE_MAX + 1).read_to_end(&mut content);
-        match read {
-            Err(error) => Err(error.into()),
-            Ok(length) if length as u64 > FILE_MAX => {
-                Err(Trouble::Other(format!("larger than {FILE_MAX} bytes: not a configuration file")))
-            }
-            Ok(_) => Ok(content),
+        file.take(FILE_MAX + 1).read_to_end(&mut content)?;
+        if content.len() as u64 > FILE_MAX {
+            return Err(Trouble::Other(format!("larger than {FILE_MAX} bytes: not a configuration file")));
         }
+        Ok(content)
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {
@@ -77,14 +79,15 @@ impl Files for Disk {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            let name = entry.file_name().into_string();
-            let name =
-                name.map_err(|name| Trouble::Other(format!("the name {name:?} in it is not UTF-8: rename that file")))?;
+            let Ok(name) = entry.file_name().into_string() else {
+                let what = format!("the name \"{}\" in it is not UTF-8: rename that file", entry.path().display());
+                return Err(Trouble::Other(what));
+            };
             // A link to nothing counts as a file, so that reading it says what is wrong.
             let is_file = fs::metadata(entry.path()).map_or(true, |about| about.is_file());
-            names.push((name, is_file));
+            let place = names.partition_point(|(other, _)| *other < name);
+            names.insert(place, (name, is_file));
         }
-        names.sort();
         Ok(names)
     }
 
@@ -96,9 +99,34 @@ impl Files for Disk {
         check_writers(dir, &about)
     }
 
-    fn identity(&self, path: &Path) -> PathBuf {
-        fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+    fn identity(&self, path: &Path) -> Option<Identity> {
+        fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
     }
+}
+
+/// The path from the root on, without the parts that mean nothing.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    let mut whole = match path.has_root() {
+        true => PathBuf::from("/"),
+        false => std::env::current_dir().unwrap_or_default(),
+    };
+    for part in parts(path) {
+        whole.push(part);
+    }
+    whole
+}
+
+/// The directory of a file: its path up to the last slash.
+pub(super) fn directory_of(file: &Path) -> &Path {
+    let bytes = file.as_os_str().as_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/');
+    Path::new(OsStr::from_bytes(slash.and_then(|slash| bytes.get(..=slash)).unwrap_or_default()))
+}
+
+/// What stands between the slashes of a path, but for what means nothing: `.` and nothing.
+fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
+    let parts = path.as_os_str().as_bytes().split(|byte| *byte == b'/');
+    parts.filter(|part| !part.is_empty() && *part != b".").map(OsStr::from_bytes)
 }
 
 /// Refuses what every user of the machine may write: it would let them decide what the server serves and as whom.
@@ -116,22 +144,25 @@ fn check_writers(path: &Path, about: &Metadata) -> Result<(), Trouble> {
 /// The files that match `pattern`, sorted, names beginning with a dot left out unless the pattern names the dot: `*`
 /// stands for any run of characters and `?` for one, within one component (glob(7)).
 pub(super) fn glob(files: &dyn Files, pattern: &Path) -> Result<Vec<PathBuf>, String> {
-    let mut found = vec![PathBuf::new()];
-    let mut components = pattern.components().peekable();
+    let mut found = vec![PathBuf::from(if pattern.has_root() { "/" } else { "" })];
+    let mut components = parts(pattern).peekable();
     while let Some(component) = components.next() {
         let last = components.peek().is_none();
-        let text = component.as_os_str().to_str().unwrap_or_default();
+        let text = component.to_str().unwrap_or_default();
         if !has_wildcard(text) {
-            found.iter_mut().for_each(|path| path.push(component));
+            for path in &mut found {
+                path.push(component);
+            }
             continue;
         }
         let mut next = Vec::new();
         for dir in &found {
             let names = files.list(dir).map_err(|what| format!("{}: {what}", dir.display()))?;
-            let fits = names.iter().filter(|(name, is_file)| {
-                *is_file == last && (!name.starts_with('.') || text.starts_with('.')) && matches(text, name)
-            });
-            next.extend(fits.map(|(name, _)| dir.join(name)));
+            for (name, is_file) in names {
+                if is_file == last && (!name.starts_with('.') || text.starts_with('.')) && matches(text, &name) {
+                    next.push(dir.join(name));
+                }
+            }
         }
         found = next;
     }
@@ -140,7 +171,7 @@ pub(super) fn glob(files: &dyn Files, pattern: &Path) -> Result<Vec<PathBuf>, St
 
 /// Whether `text` is a pattern for [`glob`] rather than a plain name.
 pub(super) fn has_wildcard(text: &str) -> bool {
-    text.contains(['*', '?'])
+    text.bytes().any(|byte| byte == b'*' || byte == b'?')
 }
 
 /// Greedy with one step back to the last `*`: never worse than pattern times name.
@@ -201,8 +232,8 @@ pub(super) mod tests {
         fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
             Ok(())
         }
-        fn identity(&self, path: &Path) -> PathBuf {
-            path.to_path_buf()
+        fn identity(&self, path: &Path) -> Option<Identity> {
+            self.0.keys().position(|known| known == path).map(|n| (0, n as u64))
         }
     }
 

@@ -1,6 +1,8 @@
 //! Where the configuration directory is when `-c` does not say.
 
 use std::env;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The directory of an installed server.
@@ -20,13 +22,22 @@ pub fn directory() -> Option<PathBuf> {
 }
 
 fn search(executable: Option<&Path>, installed: &Path, here: Option<&Path>) -> Option<PathBuf> {
-    let trees = executable.into_iter().flat_map(Path::ancestors);
-    let target = trees.filter(|dir| dir.file_name().is_some_and(|name| name == "target")).filter_map(Path::parent);
-    let built_from = target.filter_map(of_tree).next();
-    built_from
-        .or_else(|| Some(installed.to_path_buf()).filter(|dir| dir.join(SERVER_CONF).is_file()))
-        .or_else(|| here.and_then(of_tree))
+    let mut tree = executable.unwrap_or(Path::new("")).as_os_str().as_bytes();
+    // The nearest directory of that name first.
+    while let Some(end) = tree.windows(TARGET.len()).rposition(|part| part == TARGET) {
+        tree = tree.get(..end).unwrap_or_default();
+        if let Some(conf) = of_tree(Path::new(OsStr::from_bytes(tree))) {
+            return Some(conf);
+        }
+    }
+    if installed.join(SERVER_CONF).is_file() {
+        return Some(installed.to_path_buf());
+    }
+    of_tree(here?)
 }
+
+/// What stands behind the root of a source tree in the path of what was built in it.
+const TARGET: &[u8] = b"/target/";
 
 /// `conf` of a source tree.
 fn of_tree(root: &Path) -> Option<PathBuf> {

@@ -1,9 +1,9 @@
 //! Any bytes as a configuration file: the body of the fuzz target, also run by tests over the corpus.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::diagnostic::{Findings, Position};
-use super::files::{Files, Trouble};
+use super::files::{Files, Identity, Trouble};
 use super::read::read_text;
 use super::{Options, mime, server, site};
 
@@ -20,8 +20,8 @@ impl Files for NoFiles {
     fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
         Ok(())
     }
-    fn identity(&self, path: &Path) -> PathBuf {
-        path.to_path_buf()
+    fn identity(&self, _: &Path) -> Option<Identity> {
+        None
     }
 }
 
@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
     let mut out = Findings::default();
     let raw = read_text(&NoFiles, path, data.to_vec().into(), &mut out);
     let server = server::resolve(&raw, Path::new("/"), &Options::default(), &whole, &mut out);
-    let site = site::resolve(&raw, Path::new("/"), &NoFiles, &whole, &mut out);
+    let site = site::resolve(&raw, Path::new("/"), &NoFiles, &[], &whole, &mut out);
     let mime = mime::resolve(&raw, &whole, &mut out);
     assert!(mime.lookup(data).is_none_or(|media_type| !media_type.is_empty()));
     assert!(server.timeout > 0 && server.max_keep_alive_request > 0);

@@ -2,15 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use nom::branch::alt;
-use nom::bytes::complete::{take_till, take_till1};
-use nom::character::complete::char;
-use nom::combinator::{map, opt};
-use nom::sequence::{delimited, terminated};
-use nom::{IResult, Parser};
-
-use super::diagnostic::{Findings, Position};
+use super::check::number;
+use super::diagnostic::Findings;
 use super::raw::RawEntry;
+use super::text::{Words, cut, first_word};
 
 /// One place to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +17,13 @@ pub struct Listen {
     /// For `::` only: take IPv4 as well (IPV6_V6ONLY off). So unless an IPv4 listener has the same port.
     pub dual_stack: bool,
     /// Where it is written, for messages.
-    pub at: Position,
+    pub at: Box<str>,
 }
 
 impl Listen {
     /// `0.0.0.0:PORT`, which is not in a file but in `at`.
     pub(super) fn any(port: u16, at: &str) -> Listen {
-        Listen { address: Ipv4Addr::UNSPECIFIED.into(), port, dual_stack: false, at: Position::of_file(at) }
+        Listen { address: Ipv4Addr::UNSPECIFIED.into(), port, dual_stack: false, at: at.into() }
     }
 }
 
@@ -42,89 +37,101 @@ pub(super) fn resolve<'a>(entries: impl Iterator<Item = RawEntry<'a>>, out: &mut
         let Some(listen) = resolve_one(&entry, out) else { continue };
         let same = |other: &&Listen| other.address == listen.address && other.port == listen.port && listen.port != 0;
         match all.iter().find(same) {
-            Some(first) => {
-                let what = format!("{} is already listened on at {}: this one has no effect", entry.value, first.at);
+            Some(Listen { at, .. }) => {
+                let what = format_args!("{} is already listened on at {at}: this one has no effect", entry.value);
                 out.warning(&entry.at, what);
             }
             None => all.push(listen),
         }
     }
-    let v4_ports: Vec<u16> = all.iter().filter(|listen| listen.address.is_ipv4()).map(|listen| listen.port).collect();
-    for listen in &mut all {
-        let any6 = listen.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        listen.dual_stack = any6 && (listen.port == 0 || !v4_ports.contains(&listen.port));
+    for n in 0..all.len() {
+        let of_port = |port| all.iter().any(|listen| listen.address.is_ipv4() && listen.port == port);
+        let dual_stack = all.get(n).is_some_and(|listen| {
+            listen.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && (listen.port == 0 || !of_port(listen.port))
+        });
+        if let Some(listen) = all.get_mut(n) {
+            listen.dual_stack = dual_stack;
+        }
     }
     all
 }
 
 fn resolve_one(entry: &RawEntry<'_>, out: &mut Findings) -> Option<Listen> {
     let value = entry.value;
-    let mut words = value.split([' ', '\t']).filter(|word| !word.is_empty());
-    let place = words.next()?;
+    let (place, words) = first_word(value);
     let mut good = true;
-    for word in words {
-        let known = WORDS.contains(&word);
-        let what = match word {
-            _ if known => format!("{word} is not in this build: take it out, or build it in"),
-            "ssl" => "ssl is written tls, which is not in this build".into(),
-            _ => format!("unknown word {word}: a Listen line is PORT or ADDRESS:PORT, then any of {}", WORDS.join(" ")),
-        };
-        let at = entry.value_at.within(value, nom::Offset::offset(value, word));
-        out.error(&at, what);
+    for word in Words(words) {
+        let at = entry.value_at.of_part(value, word);
+        if WORDS.contains(&word) {
+            out.error(&at, format_args!("{word} is not in this build: take it out, or build it in"));
+        } else if word == "ssl" {
+            out.error(&at, "ssl is written tls, which is not in this build");
+        } else {
+            let [a, b, c, d] = WORDS;
+            let what = "a Listen line is PORT or ADDRESS:PORT, then any of";
+            out.error(&at, format_args!("unknown word {word}: {what} {a} {b} {c} {d}"));
+        }
         good = false;
     }
-    let Ok(("", (address, digits))) = parse_place(place) else {
-        out.error(&entry.value_at, format!("cannot listen on \"{place}\": write PORT, IPv4:PORT or [IPv6]:PORT"));
-        return None;
+    let Some((host, digits)) = parse_place(place) else {
+        let what = format_args!("cannot listen on \"{place}\": write PORT, IPv4:PORT or [IPv6]:PORT");
+        return out.refuse(&entry.value_at, what);
     };
-    let address: IpAddr = match address {
-        None => Ipv4Addr::UNSPECIFIED.into(),
-        Some(Host::V4(text)) => match text.parse::<Ipv4Addr>() {
-            Ok(address) => address.into(),
+    let address = match host {
+        Host::Any => Ipv4Addr::UNSPECIFIED.into(),
+        Host::V4(text) => match text.parse() {
+            Ok(address) => IpAddr::V4(address),
             Err(_) => {
-                let what =
-                    format!("\"{text}\" is not an IPv4 address: write four numbers such as 192.168.1.1 (no names)");
-                out.error(&entry.value_at, what);
-                return None;
+                return out.refuse(
+                    &entry.value_at,
+                    format_args!(
+                        "\"{text}\" is not an IPv4 address: write four numbers such as 192.168.1.1 (no names)"
+                    ),
+                );
             }
         },
-        Some(Host::V6(text)) => match text.parse::<Ipv6Addr>() {
-            Ok(address) => address.into(),
+        Host::V6(text) => match text.parse() {
+            Ok(address) => IpAddr::V6(address),
             Err(_) => {
-                out.error(&entry.value_at, format!("\"{text}\" is not an IPv6 address: write one such as [::1]"));
-                return None;
+                let what = format_args!("\"{text}\" is not an IPv6 address: write one such as [::1]");
+                return out.refuse(&entry.value_at, what);
             }
         },
     };
-    let at = entry.value_at.within(value, nom::Offset::offset(value, digits));
-    let port = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    match port.and_then(|digits| digits.parse::<u16>().ok()) {
-        Some(port) if good => Some(Listen { address, port, dual_stack: false, at: entry.at.clone() }),
-        Some(_) => None,
-        None => {
-            out.error(
-                &at,
-                format!("port cannot be \"{digits}\": write a whole number from 0 to 65535 (0: any free port)"),
-            );
-            None
-        }
-    }
+    let Some(port) = number(digits).and_then(|port| u16::try_from(port).ok()) else {
+        return out.refuse(
+            &entry.value_at.of_part(value, digits),
+            format_args!("port cannot be \"{digits}\": write a whole number from 0 to 65535 (0: any free port)"),
+        );
+    };
+    good.then(|| Listen { address, port, dual_stack: false, at: entry.at.to_string().into() })
 }
 
 enum Host<'a> {
+    Any,
     V4(&'a str),
     V6(&'a str),
 }
 
 /// `place = [ ( IPv4 / "[" IPv6 "]" ) ":" ] PORT`
-fn parse_place(text: &str) -> IResult<&str, (Option<Host<'_>>, &str)> {
-    let v6 = map(delimited(char('['), take_till(|c| c == ']'), char(']')), Host::V6);
-    let v4 = map(take_till1(|c| c == ':' || c == '['), Host::V4);
-    (opt(terminated(alt((v6, v4)), char(':'))), take_till1(|c| c == ':' || c == '[')).parse(text)
+fn parse_place(text: &str) -> Option<(Host<'_>, &str)> {
+    let ends = |byte| byte == b':' || byte == b'[';
+    let (host, port) = match text.strip_prefix('[') {
+        Some(text) => {
+            let (address, rest) = cut(text, |byte| byte == b']');
+            (Host::V6(address), rest.strip_prefix("]:")?)
+        }
+        None => match cut(text, ends) {
+            (port, "") => (Host::Any, port),
+            (address, rest) => (Host::V4(address), rest.strip_prefix(':').filter(|_| !address.is_empty())?),
+        },
+    };
+    (!port.is_empty() && cut(port, ends).1.is_empty()).then_some((host, port))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::diagnostic::Position;
     use super::*;
 
     fn of(values: &[&str]) -> (Vec<(String, u16, bool)>, Vec<String>) {
@@ -133,7 +140,7 @@ mod tests {
             .enumerate()
             .map(|(n, value)| {
                 let at = Position { line: n as u32 + 1, column: 5, ..Position::of_file("m") };
-                let value_at = Position { column: 12, ..at.clone() };
+                let value_at = Position { column: 12, ..at };
                 RawEntry { key: "Listen", at, value, value_at }
             })
             .collect();

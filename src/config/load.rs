@@ -1,11 +1,11 @@
 //! From a directory to a [`Config`].
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::check::check;
 use super::diagnostic::{Diagnostic, Findings, Position, Report};
-use super::files::{Disk, Files, Trouble};
+use super::files::{Disk, Files, Trouble, absolute};
 use super::raw::RawConfig;
 use super::read::{read, read_text};
 use super::table::File;
@@ -25,7 +25,7 @@ pub fn load(options: &Options) -> Result<(Config, Vec<Diagnostic>), Report> {
 /// As [`load`]. `None` when an error left nothing to go on with.
 pub(super) fn load_from(files: &dyn Files, options: &Options, out: &mut Findings) -> Option<Config> {
     if let Some(name) = options.transport.as_deref().filter(|name| *name != "liana") {
-        let what = format!("the transport {name} is not in this build: write liana");
+        let what = format_args!("the transport {name} is not in this build: write liana");
         out.error(&Position::of_file("command line --transport"), what);
     }
     match &options.one_shot {
@@ -39,8 +39,7 @@ fn one_shot(files: &dyn Files, dir: &Path, options: &Options, out: &mut Findings
     let dir = absolute(dir);
     // Only whether it is there: who may write to what is served is the business of who serves it.
     if !dir.is_dir() {
-        out.error(&Position::of_file(&dir), "not a directory: name one that is there after -o");
-        return None;
+        return out.refuse(&Position::of_file(&dir), "not a directory: name one that is there after -o");
     }
     let default = Position::of_file("built-in defaults");
     // An empty [SERVER] section is what the defaults follow from; that it is empty need not be told.
@@ -64,25 +63,24 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
             Some(dir) => dir,
             None => {
                 let path = Path::new(find::INSTALLED).join(find::SERVER_CONF);
-                out.error(&Position::of_file(path), "no such file: name another configuration directory with -c DIR");
-                return None;
+                let what = "no such file: name another configuration directory with -c DIR";
+                return out.refuse(&Position::of_file(&path), what);
             }
         },
     };
     if let Err(what) = files.check_directory(&dir) {
-        out.error(&Position::of_file(&dir), with_hint(&what, "name another configuration directory with -c DIR"));
-        return None;
+        let hint = "name another configuration directory with -c DIR";
+        return out.refuse(&Position::of_file(&dir), WithHint { what: &what, hint });
     }
     let named = |name: &Option<PathBuf>, default: &str| dir.join(name.as_deref().unwrap_or(Path::new(default)));
 
     let path = named(&options.server_conf, find::SERVER_CONF);
-    let server =
-        main_file(files, &path, "name another configuration directory with -c DIR, or another file with -s FILE", out)
-            .map(|(raw, at)| server::resolve(&raw, &dir, options, &at, out));
+    let hint = "name another configuration directory with -c DIR, or another file with -s FILE";
+    let server = main_file(files, &path, hint, out)
+        .map(|raw| server::resolve(&raw, &dir, options, &Position::of_file(&path), out));
     let path = named(&options.mime_file, "monkey.mime");
-    let mime =
-        main_file(files, &path, "name another configuration directory with -c DIR, or another file with -m FILE", out)
-            .map(|(raw, at)| mime::resolve(&raw, &at, out));
+    let hint = "name another configuration directory with -c DIR, or another file with -m FILE";
+    let mime = main_file(files, &path, hint, out).map(|raw| mime::resolve(&raw, &Position::of_file(&path), out));
     let sites = sites(files, &named(&options.sites_dir, "sites"), &dir, out);
     plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
     plugins::pass_over(files, &named(&options.plugins_dir, "plugins"), out);
@@ -90,22 +88,26 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
 }
 
 /// Reads a file that must be there.
-fn main_file(files: &dyn Files, path: &Path, hint: &str, out: &mut Findings) -> Option<(RawConfig, Position)> {
-    let at = Position::of_file(path);
+fn main_file(files: &dyn Files, path: &Path, hint: &str, out: &mut Findings) -> Option<RawConfig> {
     match files.read(path) {
-        Ok(content) => Some((read_text(files, path, content.into(), out), at)),
-        Err(what) => {
-            out.error(&at, with_hint(&what, hint));
-            None
-        }
+        Ok(content) => Some(read_text(files, path, content.into(), out)),
+        Err(what) => out.refuse(&Position::of_file(path), WithHint { what: &what, hint }),
     }
 }
 
 /// The hint says how to point elsewhere, which helps only where there is nothing.
-fn with_hint(what: &Trouble, hint: &str) -> String {
-    match what {
-        Trouble::Missing => format!("{what}: {hint}"),
-        Trouble::Other(_) => what.to_string(),
+struct WithHint<'a> {
+    what: &'a Trouble,
+    hint: &'a str,
+}
+
+impl fmt::Display for WithHint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what.fmt(f)?;
+        match self.what {
+            Trouble::Missing => write!(f, ": {}", self.hint),
+            Trouble::Other(_) => Ok(()),
+        }
     }
 }
 
@@ -115,17 +117,18 @@ fn sites(files: &dyn Files, sites_dir: &Path, dir: &Path, out: &mut Findings) ->
     let names = match files.list(sites_dir) {
         Ok(names) => names,
         Err(what) => {
-            out.error(&Position::of_file(sites_dir), with_hint(&what, "name another directory with -S DIR"));
+            let hint = "name another directory with -S DIR";
+            out.error(&Position::of_file(sites_dir), WithHint { what: &what, hint });
             return sites;
         }
     };
     let first = "default";
     if !names.iter().any(|(name, is_file)| name == first && *is_file) {
-        out.error(&Position::of_file(sites_dir.join(first)), "no such file: the first site must have this name");
+        out.error(&Position::of_file(&sites_dir.join(first)), "no such file: the first site must have this name");
     }
-    let others = names.iter().filter(|(name, _)| name != first);
-    for (name, is_file) in names.iter().filter(|(name, _)| name == first).chain(others) {
-        if name.starts_with('.') || name.ends_with('~') {
+    // Twice through the names: first sites/default alone, then all the others.
+    for ((name, is_file), turn) in names.iter().map(|name| (name, true)).chain(names.iter().map(|name| (name, false))) {
+        if (name == first) != turn || name.starts_with('.') || name.ends_with('~') {
             continue;
         }
         let path = sites_dir.join(name);
@@ -134,27 +137,11 @@ fn sites(files: &dyn Files, sites_dir: &Path, dir: &Path, out: &mut Findings) ->
             continue;
         }
         if let Some(raw) = read(files, &path, out) {
-            sites.push(site::resolve(&raw, dir, files, &Position::of_file(&path), out));
-            same_names(&sites, out);
+            let site = site::resolve(&raw, dir, files, &sites, &Position::of_file(&path), out);
+            sites.push(site);
         }
     }
     sites
-}
-
-/// Warns of names of the newest site that an earlier one has.
-fn same_names(sites: &[Site], out: &mut Findings) {
-    let Some((site, earlier)) = sites.split_last() else { return };
-    let mut known: BTreeMap<&str, &Position> = BTreeMap::new();
-    for other in earlier {
-        for name in &other.names {
-            known.entry(name).or_insert(&other.at);
-        }
-    }
-    for name in &site.names {
-        if let Some(first) = known.get(name.as_str()) {
-            out.warning(&site.at, format!("{name} is already the name of the site at {first}: it goes there"));
-        }
-    }
 }
 
 /// plugins.load has no effect on a static program, but what is wrong in it is told. Need not exist unless it was named.
@@ -165,10 +152,6 @@ fn plugins_load(files: &dyn Files, path: &Path, named: bool, out: &mut Findings)
             check(&raw, File::PluginsLoad, &Position::of_file(path), out);
         }
         Err(Trouble::Missing) if !named => {}
-        Err(what) => out.error(&Position::of_file(path), what.to_string()),
+        Err(what) => out.error(&Position::of_file(path), what),
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }

@@ -4,6 +4,7 @@ use super::check::check;
 use super::diagnostic::{Findings, Position};
 use super::raw::{RawConfig, RawEntry};
 use super::table::File;
+use super::text::cut;
 use crate::wire::chars::is_tchar;
 
 /// Longest extension, bytes.
@@ -41,11 +42,7 @@ impl MimeTable {
     pub fn lookup(&self, name: &[u8]) -> Option<&str> {
         let dot = name.iter().rposition(|byte| *byte == b'.')?;
         let wanted = name.get(dot + 1..)?;
-        let order = |entry: &Entry| {
-            let extension = self.get(entry.extension).bytes();
-            extension.cmp(wanted.iter().map(u8::to_ascii_lowercase))
-        };
-        let found = self.entries.binary_search_by(order).ok()?;
+        let found = search(&self.text, &self.entries, wanted).ok()?;
         self.entries.get(found).map(|entry| self.get(entry.media_type))
     }
 
@@ -62,31 +59,18 @@ impl MimeTable {
     fn get(&self, slice: Slice) -> &str {
         slice_of(&self.text, slice)
     }
-
-    fn from_pairs(mut pairs: Vec<(&str, &str)>) -> MimeTable {
-        pairs.sort_unstable_by(|(a, _), (b, _)| lower(a).cmp(lower(b)));
-        let mut text = String::with_capacity(pairs.iter().map(|(extension, kind)| extension.len() + kind.len()).sum());
-        let mut entries: Vec<Entry> = Vec::with_capacity(pairs.len());
-        for (extension, media_type) in pairs {
-            let extension = append(&mut text, extension);
-            let same = |entry: &&Entry| slice_of(&text, entry.media_type) == media_type;
-            let known = entries.iter().find(same).map(|entry| entry.media_type);
-            let media_type = known.unwrap_or_else(|| append(&mut text, media_type));
-            entries.push(Entry { extension, media_type });
-        }
-        for entry in &entries {
-            let start = entry.extension.start as usize;
-            if let Some(extension) = text.get_mut(start..start + usize::from(entry.extension.length)) {
-                extension.make_ascii_lowercase();
-            }
-        }
-        MimeTable { text: text.into(), entries: entries.into() }
-    }
 }
 
-/// The bytes in the order of the index.
-fn lower(text: &str) -> impl Iterator<Item = u8> {
-    text.bytes().map(|byte| byte.to_ascii_lowercase())
+/// Where an extension stands in the index, or where it would have to be put.
+#[inline(never)]
+fn search(text: &str, entries: &[Entry], wanted: &[u8]) -> Result<usize, usize> {
+    let order = |entry: &Entry| {
+        let extension = slice_of(text, entry.extension).as_bytes();
+        // The extensions in the table are lower-cased.
+        let same = extension.iter().zip(wanted).take_while(|(a, b)| **a == b.to_ascii_lowercase()).count();
+        extension.get(same).copied().cmp(&wanted.get(same).map(u8::to_ascii_lowercase))
+    };
+    entries.binary_search_by(order)
 }
 
 fn slice_of(text: &str, slice: Slice) -> &str {
@@ -101,36 +85,47 @@ fn append(text: &mut String, part: &str) -> Slice {
     Slice { start, length: part.len() as u8 }
 }
 
-pub(super) fn resolve(raw: &RawConfig, whole: &Position, out: &mut Findings) -> MimeTable {
+pub(super) fn resolve(raw: &RawConfig, whole: &Position<'_>, out: &mut Findings) -> MimeTable {
     let values = check(raw, File::Mime, whole, out);
-    let mut pairs = Vec::with_capacity(raw.len().min(ENTRIES_MAX));
+    let mut text = String::new();
+    let mut entries: Vec<Entry> = Vec::with_capacity(raw.len().min(ENTRIES_MAX));
     for entry in values.all("MIMETYPES", "EXTENSION") {
         let extension = entry.key;
-        if pairs.len() == ENTRIES_MAX {
-            out.error(&entry.at, format!("more than {ENTRIES_MAX} extensions: take some out"));
+        if entries.len() == ENTRIES_MAX {
+            out.error(&entry.at, format_args!("more than {ENTRIES_MAX} extensions: take some out"));
             break;
         }
         if extension.len() > EXTENSION_MAX || !extension.bytes().all(|b| b.is_ascii_graphic() && b != b'.' && b != b'/')
         {
-            let what = format!(
-                "\"{extension}\" is not an extension: write up to {EXTENSION_MAX} characters without dot or slash"
+            out.error(
+                &entry.at,
+                format_args!(
+                    "\"{extension}\" is not an extension: write up to {EXTENSION_MAX} characters without dot or slash"
+                ),
             );
-            out.error(&entry.at, what);
-        } else if check_media_type(&entry, out) {
-            pairs.push((extension, entry.value));
+        } else if check_media_type(&entry, out)
+            && let Err(place) = search(&text, &entries, extension.as_bytes())
+        {
+            let known = entries.iter().find(|known| slice_of(&text, known.media_type) == entry.value);
+            let known = known.map(|known| known.media_type);
+            let media_type = known.unwrap_or_else(|| append(&mut text, entry.value));
+            let extension = append(&mut text, &extension.to_ascii_lowercase());
+            entries.insert(place, Entry { extension, media_type });
         }
     }
-    MimeTable::from_pairs(pairs)
+    MimeTable { text: text.into(), entries: entries.into() }
 }
 
 /// Whether the value is `type/subtype`, with parameters perhaps (RFC 9110 section 8.3.1).
 pub(super) fn check_media_type(entry: &RawEntry<'_>, out: &mut Findings) -> bool {
     let value = entry.value;
-    let (main, _) = value.split_once(';').unwrap_or((value, ""));
-    let token = |part: &str| !part.is_empty() && part.bytes().all(is_tchar);
-    let good = main.trim_end().split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+    let (kind, rest) = cut(value, |byte| !is_tchar(byte));
+    let (subtype, rest) =
+        cut(rest.get(1..).filter(|_| rest.starts_with('/')).unwrap_or_default(), |byte| !is_tchar(byte));
+    let rest = rest.trim_ascii_start();
+    let good = !kind.is_empty() && !subtype.is_empty() && (rest.is_empty() || rest.starts_with(';'));
     if !good || value.len() > MEDIA_TYPE_MAX || !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
-        let what = format!("\"{value}\" is not a media type: write one such as text/plain; charset=utf-8");
+        let what = format_args!("\"{value}\" is not a media type: write one such as text/plain; charset=utf-8");
         out.error(&entry.value_at, what);
         return false;
     }

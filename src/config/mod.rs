@@ -27,6 +27,7 @@ mod text;
 
 use std::path::PathBuf;
 
+pub(crate) use check::number;
 pub use diagnostic::{Diagnostic, Position, Report, Severity};
 pub use files::FILE_MAX;
 pub use fuzz::run as fuzz;
@@ -71,6 +72,17 @@ pub struct Options {
     pub balancing: bool,
     /// `-T`: join listeners of another process by SO_REUSEPORT.
     pub shared_sockets: bool,
+}
+
+impl Options {
+    /// These options with nothing in them against the working directory, which changes when a server goes into the
+    /// background. `config` is what they led to: a reload reads the same files again.
+    pub fn anchored(self, config: &Config) -> Options {
+        let dir = Some(config.dir.clone());
+        let (config_dir, one_shot) = if self.one_shot.is_some() { (None, dir) } else { (dir, None) };
+        let pid_file = self.pid_file.and(config.server.pid_file.clone());
+        Options { config_dir, one_shot, pid_file, ..self }
+    }
 }
 
 /// A whole configuration: resolved, checked, unchanging.

@@ -3,11 +3,12 @@
 //! A plugin that is compiled in sets `built_in` from its cargo feature and lists its sections with their keys. One that
 //! is not stays here by name, so that a section that needs it is refused with the reason.
 
+use std::fmt;
 use std::path::Path;
 
 use super::diagnostic::{Findings, Position};
 use super::files::Files;
-use super::table::{Section, State};
+use super::table::{NO_DOC, Section, State};
 
 /// A plugin, as the configuration sees it.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ const fn absent(name: &'static str, site: &'static [Section]) -> Plugin {
 }
 
 const fn named(name: &'static str) -> Section {
-    Section { name, keys: &[], free: None, required: false, state: State::Active, doc: "" }
+    Section { name, keys: &[], free: None, required: false, state: State::Active, doc: NO_DOC }
 }
 
 /// Every plugin there is or will be.
@@ -55,22 +56,33 @@ pub fn built_in() -> impl Iterator<Item = &'static str> {
 }
 
 /// `plugins built in: ...`, for messages.
-pub(super) fn built_in_text() -> String {
-    let names: Vec<&str> = built_in().collect();
-    format!("plugins built in: {}", if names.is_empty() { "none".into() } else { names.join(" ") })
+pub(super) struct BuiltIn;
+
+impl fmt::Display for BuiltIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("plugins built in:")?;
+        let mut none = true;
+        for name in built_in() {
+            write!(f, " {name}")?;
+            none = false;
+        }
+        f.write_str(if none { " none" } else { "" })
+    }
 }
 
 /// Passes over the directories of plugins that this build does not have, with one note that names them.
 pub(super) fn pass_over(files: &dyn Files, dir: &Path, out: &mut Findings) {
     // No plugins directory is as good as an empty one; one that is not safe is only a matter for who reads it.
     let Ok(names) = files.list(dir) else { return };
-    let absent: Vec<&str> = names
-        .iter()
-        .filter(|(name, is_file)| !is_file && !name.starts_with('.') && !built_in().any(|known| known == name))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let mut absent = String::new();
+    for (name, is_file) in names {
+        if !is_file && !name.starts_with('.') && !built_in().any(|known| known == name) {
+            absent.push(' ');
+            absent.push_str(&name);
+        }
+    }
     if !absent.is_empty() {
-        let what = format!("passed over, not in this build: {}; {}", absent.join(" "), built_in_text());
+        let what = format_args!("passed over, not in this build:{absent}; {BuiltIn}");
         out.note(&Position::of_file(dir), what);
     }
 }

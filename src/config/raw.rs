@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use super::diagnostic::Position;
+use super::diagnostic::{Position, characters};
 
 /// A file, with what it includes, after the grammar and before the meaning: nothing is known yet of sections and keys.
 ///
@@ -21,7 +20,7 @@ pub struct RawConfig {
 
 #[derive(Clone, Debug)]
 pub(super) struct RawFile {
-    pub(super) path: Arc<Path>,
+    pub(super) path: PathBuf,
     pub(super) text: Cow<'static, [u8]>,
 }
 
@@ -50,33 +49,45 @@ pub struct RawSection<'a> {
     /// The name as written.
     pub name: &'a str,
     /// Where the header stands.
-    pub at: Position,
+    pub at: Position<'a>,
     /// Its entries, as numbers for [`RawConfig::entry`].
     pub entries: Range<usize>,
 }
 
 /// `key value`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RawEntry<'a> {
     /// The key as written.
     pub key: &'a str,
     /// Where the key stands.
-    pub at: Position,
+    pub at: Position<'a>,
     /// The value without the blanks around it; never empty.
     pub value: &'a str,
     /// Where the value stands.
-    pub value_at: Position,
+    pub value_at: Position<'a>,
 }
 
 impl RawConfig {
     /// The sections in the order of reading; a name may occur several times.
     pub fn sections(&self) -> impl Iterator<Item = RawSection<'_>> {
-        self.sections.iter().enumerate().map(|(n, header)| {
-            let end = self.sections.get(n + 1).map_or(self.entries.len(), |next| next.first as usize);
-            let name = self.slice(header.record.file, header.record.key, header.record.key_length);
-            let at = Position { line: header.record.line, column: 1, ..self.start_of(header.record.file) };
-            RawSection { name, at, entries: header.first as usize..end }
-        })
+        (0..self.sections.len()).filter_map(|n| self.section(n))
+    }
+
+    /// A section by its number in the order of reading.
+    #[inline(never)]
+    pub(super) fn section(&self, n: usize) -> Option<RawSection<'_>> {
+        let header = self.sections.get(n)?;
+        let end = self.sections.get(n + 1).map_or(self.entries.len(), |next| next.first as usize);
+        let name = self.slice(header.record.file, header.record.key, header.record.key_length);
+        let at = Position { line: header.record.line, column: 1, ..self.start_of(header.record.file) };
+        Some(RawSection { name, at, entries: header.first as usize..end })
+    }
+
+    /// The name of the section that an entry stands in.
+    pub(super) fn section_of(&self, n: usize) -> &str {
+        let after = self.sections.partition_point(|section| section.first as usize <= n);
+        let header = after.checked_sub(1).and_then(|n| self.sections.get(n));
+        header.map_or("", |header| self.slice(header.record.file, header.record.key, header.record.key_length))
     }
 
     /// An entry by its number in the order of reading.
@@ -104,27 +115,27 @@ impl RawConfig {
         self.entries.get(n).map_or("", |record| self.slice(record.file, record.key, record.key_length))
     }
 
+    #[inline(never)]
     fn view(&self, record: &Record) -> RawEntry<'_> {
-        let place = |offset: u32| {
-            let before = self.text(record.file).get(..offset as usize).unwrap_or_default();
-            let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            let before = std::str::from_utf8(before.get(line..).unwrap_or_default()).unwrap_or_default();
-            let column = before.chars().count() as u32 + 1;
-            Position { line: record.line, column, ..self.start_of(record.file) }
-        };
         RawEntry {
             key: self.slice(record.file, record.key, record.key_length),
-            at: place(record.key),
+            at: self.place(record, record.key),
             value: self.slice(record.file, record.value, record.value_length),
-            value_at: place(record.value),
+            value_at: self.place(record, record.value),
         }
     }
 
-    fn start_of(&self, file: u32) -> Position {
-        match self.files.get(file as usize) {
-            Some(file) => Position { file: file.path.clone(), line: 0, column: 0 },
-            None => Position::of_file(""),
-        }
+    /// The place of an offset into the line of a record.
+    #[inline(never)]
+    fn place(&self, record: &Record, offset: u32) -> Position<'_> {
+        let before = self.text(record.file).get(..offset as usize).unwrap_or_default();
+        let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let before = before.get(line..).unwrap_or_default();
+        Position { line: record.line, column: characters(before, before.len()) + 1, ..self.start_of(record.file) }
+    }
+
+    fn start_of(&self, file: u32) -> Position<'_> {
+        Position { file: self.files.get(file as usize).map_or(Path::new(""), |file| &file.path), line: 0, column: 0 }
     }
 
     fn text(&self, file: u32) -> &[u8] {
@@ -132,6 +143,7 @@ impl RawConfig {
     }
 
     /// A part of a line that was found to be UTF-8 before it was recorded.
+    #[inline(never)]
     fn slice(&self, file: u32, start: u32, length: u16) -> &str {
         let start = start as usize;
         let bytes = self.text(file).get(start..start + usize::from(length)).unwrap_or_default();

@@ -1,13 +1,13 @@
 //! From files to a [`RawConfig`]: lines, the original's rules of indentation, includes.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::diagnostic::{Findings, Position};
-use super::files::{Files, glob, has_wildcard};
+use super::diagnostic::{Findings, Position, characters, offset_of};
+use super::files::{Files, Identity, directory_of, glob, has_wildcard};
 use super::raw::{Header, RawConfig, RawFile, Record};
-use super::text::{Body, Line, parse_line};
+use super::text::{Body, Line, cut, parse_line, same};
 
 /// Longest line accepted, bytes without its end mark. A longer one is an error, as in the original.
 pub const LINE_MAX: usize = 4096;
@@ -16,18 +16,15 @@ pub const LINE_MAX: usize = 4096;
 pub(super) fn read(files: &dyn Files, entry: &Path, out: &mut Findings) -> Option<RawConfig> {
     match files.read(entry) {
         Ok(content) => Some(read_text(files, entry, content.into(), out)),
-        Err(what) => {
-            out.error(&Position::of_file(entry), what.to_string());
-            None
-        }
+        Err(what) => out.refuse(&Position::of_file(entry), what),
     }
 }
 
 /// The same for an entry file whose content is at hand.
 pub(super) fn read_text(files: &dyn Files, entry: &Path, content: Cow<'static, [u8]>, out: &mut Findings) -> RawConfig {
-    let base = entry.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut reader =
-        Reader { files, base, read: vec![files.identity(entry)], config: RawConfig::default(), foreign: false, out };
+    let base = directory_of(entry).to_path_buf();
+    let read = vec![files.identity(entry)];
+    let mut reader = Reader { files, base, read, config: RawConfig::default(), foreign: false, out };
     reader.text(entry, content);
     reader.config
 }
@@ -37,7 +34,7 @@ struct Reader<'a> {
     /// The directory of the entry file: includes are relative to it.
     base: PathBuf,
     /// Every file read so far: none is read twice, so no include can turn in a circle.
-    read: Vec<PathBuf>,
+    read: Vec<Option<Identity>>,
     config: RawConfig,
     /// Whether the newest section was opened by a file that was included here.
     foreign: bool,
@@ -47,12 +44,11 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn text(&mut self, path: &Path, content: Cow<'static, [u8]>) {
         let file = self.config.files.len() as u32;
-        let path: Arc<Path> = Arc::from(path);
-        self.config.files.push(RawFile { path: path.clone(), text: Cow::Borrowed(&[]) });
-        let mut indent: Option<String> = None;
+        self.config.files.push(RawFile { path: path.to_path_buf(), text: Cow::Borrowed(&[]) });
+        let mut indent: Option<&str> = None;
         let mut offset = 0;
         for (n, bytes) in content.split(|byte| *byte == b'\n').enumerate() {
-            let at = Position { file: path.clone(), line: n as u32 + 1, column: 1 };
+            let at = Position { file: path, line: n as u32 + 1, column: 1 };
             let mut place = Place { at, file, offset };
             offset += bytes.len() as u32 + 1;
             let mut line = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -69,30 +65,30 @@ impl Reader<'_> {
     }
 
     /// The line as text, unless it holds what no line may hold.
-    fn characters<'l>(&mut self, start: &Position, line: &'l [u8]) -> Option<&'l str> {
+    fn characters<'l>(&mut self, start: &Position<'_>, line: &'l [u8]) -> Option<&'l str> {
         if line.len() > LINE_MAX {
-            self.out.error(start, format!("line longer than {LINE_MAX} bytes: shorten it"));
-            return None;
+            return self.out.refuse(start, format_args!("line longer than {LINE_MAX} bytes: shorten it"));
         }
         let text = match std::str::from_utf8(line) {
             Ok(text) => text,
             Err(error) => {
-                let good = String::from_utf8_lossy(line.get(..error.valid_up_to()).unwrap_or_default());
-                let byte = line.get(error.valid_up_to()).copied().unwrap_or_default();
-                let at = start.within(&good, good.len());
-                self.out.error(&at, format!("byte 0x{byte:02X} is not UTF-8: save the file as UTF-8"));
-                return None;
+                let good = error.valid_up_to();
+                let byte = line.get(good).copied().unwrap_or_default();
+                let at = Position { column: start.column + characters(line, good), ..*start };
+                return self.out.refuse(&at, format_args!("byte 0x{byte:02X} is not UTF-8: save the file as UTF-8"));
             }
         };
-        if let Some((offset, c)) = text.char_indices().find(|(_, c)| c.is_ascii_control() && *c != '\t') {
-            let at = start.within(text, offset);
-            self.out.error(&at, format!("control character 0x{:02X}: remove it", u32::from(c)));
-            return None;
+        let (good, rest) = cut(text, |byte| byte.is_ascii_control() && byte != b'\t');
+        match rest.as_bytes().first() {
+            None => Some(text),
+            Some(byte) => {
+                let at = start.within(text, good.len());
+                self.out.refuse(&at, format_args!("control character 0x{byte:02X}: remove it"))
+            }
         }
-        Some(text)
     }
 
-    fn line(&mut self, place: &Place, line: &str, indent: &mut Option<String>) {
+    fn line<'l>(&mut self, place: &Place<'_>, line: &'l str, indent: &mut Option<&'l str>) {
         let start = &place.at;
         match parse_line(line) {
             Line::Empty | Line::Comment => {}
@@ -102,57 +98,61 @@ impl Reader<'_> {
                 self.foreign = false;
             }
             Line::Meta(word, value) => {
-                if word.eq_ignore_ascii_case("include") {
-                    self.include(value, &start.within(line, offset_of(line, value)));
+                if same(word, "include") {
+                    self.include(value, &start.of_part(line, value));
                 } else {
-                    if !word.eq_ignore_ascii_case("set") {
-                        self.out.warning(start, format!("@{word} has no effect: the known directive is @INCLUDE FILE"));
+                    if !same(word, "set") {
+                        let what = format_args!("@{word} has no effect: the known directive is @INCLUDE FILE");
+                        self.out.warning(start, what);
                     }
                     self.config.meta.push(place.record(line, word, value));
                 }
             }
             Line::Indented(blanks, body) => {
-                let fixed = indent.get_or_insert_with(|| blanks.into());
-                let checked = check_indent(blanks, fixed);
+                let fixed = *indent.get_or_insert(blanks);
                 let at = start.within(line, blanks.len());
-                match (checked, body) {
-                    (Err(what), _) => self.out.error(&at, what),
-                    (Ok(()), Body::Ignored) => {}
-                    (Ok(()), Body::Wrong(what)) => self.out.error(&at, what),
-                    (Ok(()), Body::Entry(key, value)) => self.entry(&at, place.record(line, key, value)),
+                match body {
+                    _ if blanks != fixed => self.out.error(&at, WrongIndent { blanks, fixed }),
+                    Body::Ignored => {}
+                    Body::Wrong(what) => self.out.error(&at, what),
+                    Body::Entry(key, value) => self.entry(&at, place.record(line, key, value)),
                 }
             }
             Line::Wrong(what) => self.out.error(start, what),
         }
     }
 
-    fn entry(&mut self, at: &Position, record: Record) {
+    fn entry(&mut self, at: &Position<'_>, record: Record) {
         if self.config.sections.is_empty() {
             return self.out.error(at, "key before any section: write a [SECTION] line above it");
         }
         if std::mem::take(&mut self.foreign) {
-            let name = self.config.sections().last().map_or("", |section| section.name);
-            let what =
-                format!("this goes to [{name}], which the file included above opened: write a [SECTION] line above it");
-            self.out.warning(at, what);
+            let newest = self.config.section(self.config.sections.len() - 1);
+            let name = newest.map_or("", |section| section.name);
+            self.out.warning(
+                at,
+                format_args!(
+                    "this goes to [{name}], which the file included above opened: write a [SECTION] line above it"
+                ),
+            );
         }
         self.config.entries.push(record);
     }
 
-    fn include(&mut self, value: &str, at: &Position) {
+    fn include(&mut self, value: &str, at: &Position<'_>) {
         let pattern = self.base.join(value);
         let paths = if has_wildcard(value) {
             match glob(self.files, &pattern) {
                 Ok(paths) => paths,
-                Err(what) => return self.out.error(at, format!("cannot include: {what}")),
+                Err(what) => return self.out.error(at, format_args!("cannot include: {what}")),
             }
         } else {
             vec![pattern]
         };
         for path in paths {
             let identity = self.files.identity(&path);
-            if self.read.contains(&identity) {
-                self.out.error(at, format!("{} is already read: include it once", path.display()));
+            if identity.is_some() && self.read.contains(&identity) {
+                self.out.error(at, format_args!("{} is already read: include it once", path.display()));
                 continue;
             }
             self.read.push(identity);
@@ -162,20 +162,20 @@ impl Reader<'_> {
                     self.text(&path, content.into());
                     self.foreign |= self.config.sections.len() > before;
                 }
-                Err(what) => self.out.error(at, format!("cannot include {}: {what}", path.display())),
+                Err(what) => self.out.error(at, format_args!("cannot include {}: {what}", path.display())),
             }
         }
     }
 }
 
 /// A line in the making: its first column, and the offset of that in its file.
-struct Place {
-    at: Position,
+struct Place<'a> {
+    at: Position<'a>,
     file: u32,
     offset: u32,
 }
 
-impl Place {
+impl Place<'_> {
     /// The parts are slices of the line, and so no longer than [`LINE_MAX`].
     fn record(&self, line: &str, key: &str, value: &str) -> Record {
         Record {
@@ -190,33 +190,30 @@ impl Place {
 }
 
 /// The original's rule: every key of a file stands behind the very blanks that its first indented line begins with.
-fn check_indent(blanks: &str, fixed: &str) -> Result<(), String> {
-    if blanks == fixed {
-        return Ok(());
-    }
-    let wanted = describe(fixed);
-    Err(if blanks.starts_with(fixed) {
-        format!("extra indentation level found: indent by {wanted}, as the first indented line of this file does")
-    } else if fixed.starts_with(blanks) {
-        format!("indentation level is too low: indent by {wanted}, as the first indented line of this file does")
-    } else {
-        format!("inconsistent use of tab and space: indent by {wanted}, as the first indented line of this file does")
-    })
+struct WrongIndent<'a> {
+    blanks: &'a str,
+    fixed: &'a str,
 }
 
-fn describe(blanks: &str) -> String {
-    let (tabs, spaces) = (blanks.matches('\t').count(), blanks.matches(' ').count());
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    match (tabs, spaces) {
-        (0, n) => count(n, "space"),
-        (n, 0) => count(n, "tab"),
-        (t, s) => format!("{} and {}", count(t, "tab"), count(s, "space")),
+impl fmt::Display for WrongIndent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.blanks.starts_with(self.fixed) {
+            "extra indentation level found: indent by "
+        } else if self.fixed.starts_with(self.blanks) {
+            "indentation level is too low: indent by "
+        } else {
+            "inconsistent use of tab and space: indent by "
+        })?;
+        let tabs = self.fixed.bytes().filter(|byte| *byte == b'\t').count();
+        let spaces = self.fixed.len() - tabs;
+        for (count, what) in [(tabs, "tab"), (spaces, "space")] {
+            if count > 0 {
+                let and = if what == "space" && tabs > 0 { " and " } else { "" };
+                write!(f, "{and}{count} {what}{}", if count == 1 { "" } else { "s" })?;
+            }
+        }
+        f.write_str(", as the first indented line of this file does")
     }
-}
-
-/// Where `part`, a slice of `line`, begins in it.
-fn offset_of(line: &str, part: &str) -> usize {
-    nom::Offset::offset(line, part)
 }
 
 #[cfg(test)]

@@ -1,13 +1,8 @@
 //! `[HEADERS]` and `[CACHE]`: what is added to the responses of matching paths.
 
-use nom::bytes::complete::{take_till1, take_while, take_while1};
-use nom::character::complete::char;
-use nom::combinator::rest;
-use nom::sequence::{preceded, separated_pair};
-use nom::{IResult, Parser};
-
-use super::diagnostic::Findings;
+use super::diagnostic::{Findings, Position};
 use super::raw::RawEntry;
+use super::text::{cut, first_word, is_blank, same};
 use crate::wire::chars::is_tchar;
 use crate::wire::pattern::Pattern;
 
@@ -56,89 +51,59 @@ const REFUSED: &[&str] = &[
 
 pub(super) fn header(entry: &RawEntry<'_>, out: &mut Findings) -> Option<HeaderRule> {
     let value = entry.value;
-    let Ok((_, (pattern, (name, field_value)))) = parse_header(value) else {
-        out.error(&entry.value_at, "write REGEX Name: value, such as \\.js$ X-Content-Type-Options: nosniff");
-        return None;
+    let Some((pattern, name, field_value)) = parse_header(value) else {
+        return out.refuse(&entry.value_at, "write REGEX Name: value, such as \\.js$ X-Content-Type-Options: nosniff");
     };
-    let name_at = entry.value_at.within(value, nom::Offset::offset(value, name));
-    if let Some(known) = REFUSED.iter().find(|known| known.eq_ignore_ascii_case(name)) {
-        out.error(&name_at, format!("{known} is written by the server alone: take this line out"));
-        return None;
+    let name_at = entry.value_at.of_part(value, name);
+    if let Some(known) = REFUSED.iter().find(|known| same(known, name)) {
+        return out.refuse(&name_at, format_args!("{known} is written by the server alone: take this line out"));
     }
-    if name.eq_ignore_ascii_case("Cache-Control") {
-        out.error(&name_at, "Cache-Control is set in [CACHE]: Match REGEX VALUE");
-        return None;
+    if same(name, "Cache-Control") {
+        return out.refuse(&name_at, "Cache-Control is set in [CACHE]: Match REGEX VALUE");
     }
-    let value_at = entry.value_at.within(value, nom::Offset::offset(value, field_value));
-    check_field_value(field_value, &value_at, out)?;
-    let line = format!("{name}: {field_value}");
-    if line.len() > FIELD_LINE_MAX {
-        out.error(&name_at, format!("the field is longer than {FIELD_LINE_MAX} bytes: shorten it"));
-        return None;
-    }
-    Some(HeaderRule { pattern: compile(pattern, entry, out)?, line })
+    let length = name.len() + ": ".len() + field_value.len();
+    check_field(field_value, length, &entry.value_at.of_part(value, field_value), &name_at, out)?;
+    Some(HeaderRule { pattern: compile(pattern, entry, out)?, line: format!("{name}: {field_value}") })
 }
 
 pub(super) fn cache(entry: &RawEntry<'_>, out: &mut Findings) -> Option<CacheRule> {
     let value = entry.value;
-    let Ok((_, (pattern, control))) = parse_cache(value) else {
-        out.error(&entry.value_at, "write REGEX VALUE, such as \\.(js|css)$ max-age=3600");
-        return None;
-    };
-    let at = entry.value_at.within(value, nom::Offset::offset(value, control));
-    check_field_value(control, &at, out)?;
-    if control.len() > FIELD_LINE_MAX - "Cache-Control: ".len() {
-        out.error(&at, format!("the field is longer than {FIELD_LINE_MAX} bytes: shorten it"));
-        return None;
+    let (pattern, control) = first_word(value);
+    if control.is_empty() {
+        return out.refuse(&entry.value_at, "write REGEX VALUE, such as \\.(js|css)$ max-age=3600");
     }
+    let at = entry.value_at.of_part(value, control);
+    check_field(control, "Cache-Control: ".len() + control.len(), &at, &at, out)?;
     Some(CacheRule { pattern: compile(pattern, entry, out)?, value: control.into() })
 }
 
 /// `rule = REGEX blank NAME ":" blank VALUE`
-fn parse_header(text: &str) -> IResult<&str, (&str, (&str, &str))> {
-    let name = take_while1(|c: char| u8::try_from(c).is_ok_and(is_tchar));
-    let value = preceded(take_while(is_blank), parse_rest);
-    separated_pair(parse_regex, blanks, separated_pair(name, char(':'), value)).parse(text)
+fn parse_header(text: &str) -> Option<(&str, &str, &str)> {
+    let (pattern, field) = first_word(text);
+    let (name, rest) = cut(field, |byte| !is_tchar(byte));
+    let value = rest.strip_prefix(':')?.trim_ascii_start();
+    (!name.is_empty() && !value.is_empty()).then_some((pattern, name, value))
 }
 
-/// `rule = REGEX blank VALUE`
-fn parse_cache(text: &str) -> IResult<&str, (&str, &str)> {
-    separated_pair(parse_regex, blanks, parse_rest).parse(text)
-}
-
-fn parse_regex(text: &str) -> IResult<&str, &str> {
-    take_till1(is_blank).parse(text)
-}
-
-fn blanks(text: &str) -> IResult<&str, &str> {
-    take_while1(is_blank).parse(text)
-}
-
-fn parse_rest(text: &str) -> IResult<&str, &str> {
-    nom::combinator::verify(rest, |text: &str| !text.is_empty()).parse(text)
-}
-
-fn is_blank(c: char) -> bool {
-    c == ' ' || c == '\t'
-}
-
-/// RFC 9110 section 5.5, without obs-text. The grammar has already refused CR, LF and other control bytes but the tab.
-fn check_field_value(text: &str, at: &super::Position, out: &mut Findings) -> Option<()> {
-    match text.char_indices().find(|(_, c)| !c.is_ascii_graphic() && !is_blank(*c)) {
-        None => Some(()),
-        Some((offset, c)) => {
-            out.error(&at.within(text, offset), format!("a field cannot hold '{c}': write ASCII only"));
-            None
-        }
+/// RFC 9110 section 5.5, without obs-text: `at` is the place of the value. The grammar has already refused CR, LF and other
+/// control bytes but the tab. `length` is that of the field line, `start` its place.
+fn check_field(value: &str, length: usize, at: &Position<'_>, start: &Position<'_>, out: &mut Findings) -> Option<()> {
+    let good = value.bytes().position(|byte| !byte.is_ascii_graphic() && !is_blank(byte));
+    if let Some(c) = good.and_then(|good| value.get(good..)).and_then(|rest| rest.chars().next()) {
+        let at = at.within(value, good.unwrap_or(0));
+        return out.refuse(&at, format_args!("a field cannot hold '{c}': write ASCII only"));
     }
+    if length > FIELD_LINE_MAX {
+        return out.refuse(start, format_args!("the field is longer than {FIELD_LINE_MAX} bytes: shorten it"));
+    }
+    Some(())
 }
 
 fn compile(text: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<Pattern> {
     match Pattern::compile(text) {
         Ok(pattern) => Some(pattern),
         Err(error) => {
-            out.error(&entry.value_at.within(entry.value, error.at), format!("pattern: {}", error.what));
-            None
+            out.refuse(&entry.value_at.within(entry.value, error.at), format_args!("pattern: {}", error.what))
         }
     }
 }

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use super::Options;
 use super::check::{Values, check};
 use super::diagnostic::{Findings, Position};
+use super::files::absolute;
 use super::listen::{self, Listen};
 use super::mime::check_media_type;
 use super::raw::{RawConfig, RawEntry};
+use super::site::is_unnormal;
 use super::table::{File, Reload};
+use super::text::same;
 
 /// What to do when every connection is in use and none is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +123,7 @@ impl Server {
     pub fn needs_restart(&self, new: &Server) -> impl Iterator<Item = &'static str> {
         let changed = [
             ("Workers", self.workers != new.workers),
-            ("PidFile", self.pid_file != new.pid_file),
+            ("PidFile", self.pid_file.as_deref().map(Path::as_os_str) != new.pid_file.as_deref().map(Path::as_os_str)),
             ("User", self.user != new.user),
             ("MaxRequestSize", self.max_request_size != new.max_request_size),
             ("FDT", self.fdt != new.fdt),
@@ -135,7 +138,13 @@ impl Server {
 const S: &str = "SERVER";
 
 /// `dir` is the configuration directory: relative paths start there.
-pub(super) fn resolve(raw: &RawConfig, dir: &Path, options: &Options, whole: &Position, out: &mut Findings) -> Server {
+pub(super) fn resolve(
+    raw: &RawConfig,
+    dir: &Path,
+    options: &Options,
+    whole: &Position<'_>,
+    out: &mut Findings,
+) -> Server {
     let values = check(raw, File::Server, whole, out);
     let v = &values;
     let mut server = Server {
@@ -182,7 +191,7 @@ pub(super) fn resolve(raw: &RawConfig, dir: &Path, options: &Options, whole: &Po
         out.error(&entry.value_at, "syslog is not in this build: write stderr, or build with the feature syslog");
     }
     if v.entry(S, "Listen").is_none() {
-        let default = v.text(S, "Listen").parse().unwrap_or_default();
+        let default = v.number(S, "Listen") as u16;
         server.listen.push(Listen::any(default, "default of Listen"));
     }
     apply(options, &mut server);
@@ -198,7 +207,7 @@ fn apply(options: &Options, server: &mut Server) {
         server.workers = workers;
     }
     if let Some(path) = &options.pid_file {
-        server.pid_file = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        server.pid_file = Some(absolute(path));
     }
     if options.balancing {
         server.scheduler = Scheduler::Fair;
@@ -209,8 +218,8 @@ fn index_files(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
     let mut names = Vec::new();
     for name in v.words(S, "Indexfile") {
         match v.entry(S, "Indexfile") {
-            Some(entry) if name.contains('/') || name == ".." || name == "." => {
-                let what = format!("an index file cannot be \"{name}\": write file names without a slash");
+            Some(entry) if name.bytes().any(|byte| byte == b'/') || name == ".." || name == "." => {
+                let what = format_args!("an index file cannot be \"{name}\": write file names without a slash");
                 out.error(&entry.value_at, what);
             }
             _ => names.push(name.into()),
@@ -221,11 +230,11 @@ fn index_files(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
 
 fn user_dir(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
     let value = entry.value;
-    if value.starts_with('/') || value.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-        let what =
-            format!("UserDir cannot be \"{value}\": write a directory below the user's home, such as public_html");
-        out.error(&entry.value_at, what);
-        return None;
+    if is_unnormal(value) {
+        return out.refuse(
+            &entry.value_at,
+            format_args!("UserDir cannot be \"{value}\": write a directory below the user's home, such as public_html"),
+        );
     }
     Some(value.into())
 }
@@ -233,11 +242,8 @@ fn user_dir(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
 fn user(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
     let value = entry.value;
     if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-$".contains(&byte)) {
-        out.error(
-            &entry.value_at,
-            format!("User cannot be \"{value}\": write one user name or number, such as www-data"),
-        );
-        return None;
+        let what = format_args!("User cannot be \"{value}\": write one user name or number, such as www-data");
+        return out.refuse(&entry.value_at, what);
     }
     Some(value.into())
 }
@@ -245,5 +251,5 @@ fn user(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
 /// Whether the table says that a change of this key needs a restart.
 pub fn is_restart_key(name: &str) -> bool {
     let mut keys = File::Server.sections().iter().flat_map(|section| section.keys);
-    keys.any(|key| key.name.eq_ignore_ascii_case(name) && key.reload == Reload::Restart)
+    keys.any(|key| same(key.name, name) && key.reload == Reload::Restart)
 }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::check::{Values, check};
+use super::check::{Values, check, number};
 use super::diagnostic::{Findings, Position};
 use super::files::Files;
 use super::raw::{RawConfig, RawEntry};
 use super::rules::{self, CacheRule, FIELD_LINE_MAX, HeaderRule};
 use super::table::File;
+use super::text::{Words, first_word, same};
 
 /// Longest name of a site, bytes. A longer one is an error, as in the original.
 pub const SERVER_NAME_MAX: usize = 63;
@@ -47,7 +48,7 @@ pub struct Site {
     /// Extensions, lower-cased and without dot, of files that are never sent as they are.
     pub script_extensions: Vec<String>,
     /// Where its names stand, or else its file, for messages.
-    pub at: Position,
+    pub at: Box<str>,
 }
 
 const H: &str = "HOST";
@@ -58,7 +59,8 @@ impl Site {
         let at = Position::of_file("command line --one-shot");
         let nothing = RawConfig::default();
         // The findings are about the keys that an empty file lacks.
-        let values = check(&nothing, File::Site, &at, &mut Findings::default());
+        let mut silent = Findings::default();
+        let values = check(&nothing, File::Site, &at, &mut silent);
         Site {
             names: Vec::new(),
             document_root,
@@ -70,46 +72,74 @@ impl Site {
             fallback: None,
             aliases: Vec::new(),
             etag_seed: Vec::new(),
-            script_extensions: script_extensions(&values, &mut Findings::default()),
-            at,
+            script_extensions: script_extensions(&values, &mut silent),
+            at: at.to_string().into(),
         }
     }
 }
 
-pub(super) fn resolve(raw: &RawConfig, dir: &Path, files: &dyn Files, whole: &Position, out: &mut Findings) -> Site {
+/// `dir` is the configuration directory, `earlier` are the sites read before.
+pub(super) fn resolve(
+    raw: &RawConfig,
+    dir: &Path,
+    files: &dyn Files,
+    earlier: &[Site],
+    whole: &Position<'_>,
+    out: &mut Findings,
+) -> Site {
     let values = check(raw, File::Site, whole, out);
     let v = &values;
     Site {
-        names: names(v, out),
+        names: names(v, earlier, out),
         document_root: dir.join(v.text(H, "DocumentRoot")),
         redirect: v.entry(H, "Redirect").and_then(|entry| redirect(&entry, out)),
-        error_pages: v.all("ERROR_PAGES", "STATUS").filter_map(|entry| error_page(&entry, out)).collect(),
-        headers: v.all("HEADERS", "Match").filter_map(|entry| rules::header(&entry, out)).collect(),
-        cache: v.all("CACHE", "Match").filter_map(|entry| rules::cache(&entry, out)).collect(),
+        error_pages: all(v, "ERROR_PAGES", "STATUS", error_page, out),
+        headers: all(v, "HEADERS", "Match", rules::header, out),
+        cache: all(v, "CACHE", "Match", rules::cache, out),
         max_body_size: v.number(H, "MaxBodySize").saturating_mul(1024),
         fallback: v.entry(H, "Fallback").and_then(|entry| fallback(&entry, out)),
         aliases: aliases(v, dir, out),
         etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(&entry, dir, files, out)).unwrap_or_default(),
         script_extensions: script_extensions(v, out),
-        at: v.entry(H, "ServerName").map_or_else(|| whole.clone(), |entry| entry.value_at),
+        at: v.entry(H, "ServerName").map_or(*whole, |entry| entry.value_at).to_string().into(),
     }
 }
 
-fn names(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
+/// What every entry of a key stands for, but for those that are refused.
+fn all<T>(
+    v: &Values<'_>,
+    section: &'static str,
+    key: &'static str,
+    of: fn(&RawEntry<'_>, &mut Findings) -> Option<T>,
+    out: &mut Findings,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    for entry in v.all(section, key) {
+        all.extend(of(&entry, out));
+    }
+    all
+}
+
+fn names(v: &Values<'_>, earlier: &[Site], out: &mut Findings) -> Vec<String> {
     let mut names = Vec::new();
     let Some(entry) = v.entry(H, "ServerName") else { return names };
-    for name in v.words(H, "ServerName") {
-        let at = entry.value_at.within(entry.value, nom::Offset::offset(entry.value, name));
+    for name in Words(entry.value) {
+        let at = entry.value_at.of_part(entry.value, name);
         let lower = name.to_ascii_lowercase();
         if name.len() > SERVER_NAME_MAX {
-            out.error(&at, format!("the name {name} is longer than {SERVER_NAME_MAX} characters: shorten it"));
+            out.error(&at, format_args!("the name {name} is longer than {SERVER_NAME_MAX} characters: shorten it"));
         } else if !is_host_name(name) {
-            let what =
-                format!("\"{name}\" is not a host name: write letters, digits, dots and hyphens, without a port");
-            out.error(&at, what);
+            out.error(
+                &at,
+                format_args!("\"{name}\" is not a host name: write letters, digits, dots and hyphens, without a port"),
+            );
         } else if names.contains(&lower) {
-            out.warning(&at, format!("{name} is already named in this line"));
+            out.warning(&at, format_args!("{name} is already named in this line"));
         } else {
+            if let Some(Site { at: first, .. }) = earlier.iter().find(|other| other.names.contains(&lower)) {
+                let what = format_args!("{name} is already the name of the site at {first}: it goes there");
+                out.warning(&at, what);
+            }
             names.push(lower);
         }
     }
@@ -122,86 +152,94 @@ fn is_host_name(name: &str) -> bool {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
             let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-            name.bytes().all(good) && !name.starts_with('.') && !name.contains("..")
+            name.bytes().all(good) && !name.starts_with('.') && !name.as_bytes().windows(2).any(|pair| pair == b"..")
         }
     }
 }
 
 fn redirect(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
     let value = entry.value;
-    let lower = value.get(..8).unwrap_or(value).to_ascii_lowercase();
-    let host = ["http://", "https://"].iter().find(|scheme| lower.starts_with(**scheme));
-    let good = match host {
-        Some(scheme) => value.get(scheme.len()..).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')),
+    let after = |scheme: &str| match value.split_at_checked(scheme.len()) {
+        Some((start, rest)) if same(start, scheme) => Some(rest),
+        _ => None,
+    };
+    let good = match after("http://").or_else(|| after("https://")) {
+        Some(rest) => !rest.is_empty() && !rest.starts_with('/'),
         None => value.starts_with('/') && !value.starts_with("//"),
     };
     if !good || value.len() > FIELD_LINE_MAX || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let what = format!(
-            "cannot redirect to \"{value}\": write http://HOST/..., https://HOST/... or /PATH, in ASCII without spaces"
+        return out.refuse(
+            &entry.value_at,
+            format_args!(
+                "cannot redirect to \"{value}\": write http://HOST/..., https://HOST/... or /PATH, in ASCII without spaces"
+            ),
         );
-        out.error(&entry.value_at, what);
-        return None;
     }
     Some(value.into())
 }
 
-/// Whether no component of the path is `..`, so that it stays below where it starts.
-fn stays_below(path: &str) -> bool {
-    path.split('/').all(|part| part != "..")
+/// Whether a part of the path between slashes is `..`, which leads above where it starts.
+fn climbs(path: &str) -> bool {
+    path.as_bytes().split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
+/// Whether a part of the path between slashes is empty, `.` or `..`: paths of requests have no such parts.
+pub(super) fn is_unnormal(path: &str) -> bool {
+    path.as_bytes().split(|byte| *byte == b'/').any(|part| part.is_empty() || part == b"." || part == b"..")
 }
 
 fn error_page(entry: &RawEntry<'_>, out: &mut Findings) -> Option<(u16, String)> {
-    let status = Some(entry.key).filter(|key| key.len() == 3).and_then(|key| key.parse::<u16>().ok());
-    let Some(status) = status.filter(|status| (400..=505).contains(status)) else {
-        out.error(&entry.at, format!("there is no error page for \"{}\": write a status from 400 to 505", entry.key));
-        return None;
+    let status = number(entry.key).filter(|status| entry.key.len() == 3 && (400..=505).contains(status));
+    let Some(status) = status else {
+        let what = format_args!("there is no error page for \"{}\": write a status from 400 to 505", entry.key);
+        return out.refuse(&entry.at, what);
     };
     let page = entry.value.trim_start_matches('/');
-    if page.is_empty() || !stays_below(page) {
-        let what = format!("the page cannot be \"{}\": write a file below DocumentRoot", entry.value);
-        out.error(&entry.value_at, what);
-        return None;
+    if page.is_empty() || climbs(page) {
+        let what = format_args!("the page cannot be \"{}\": write a file below DocumentRoot", entry.value);
+        return out.refuse(&entry.value_at, what);
     }
     // A path as requests have it.
-    Some((status, format!("/{page}")))
+    let mut path = String::from("/");
+    path.push_str(page);
+    Some((status as u16, path))
 }
 
 fn fallback(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
     let value = entry.value;
-    if !value.starts_with('/') || value.ends_with('/') || !stays_below(value) {
-        out.error(
-            &entry.value_at,
-            format!("Fallback cannot be \"{value}\": write /PATH of a file, such as /index.html"),
-        );
-        return None;
+    if !value.starts_with('/') || value.ends_with('/') || climbs(value) {
+        let what = format_args!("Fallback cannot be \"{value}\": write /PATH of a file, such as /index.html");
+        return out.refuse(&entry.value_at, what);
     }
     Some(value.into())
 }
 
 fn aliases(v: &Values<'_>, dir: &Path, out: &mut Findings) -> Vec<Alias> {
-    let mut all: Vec<(Alias, Position)> = Vec::new();
+    let mut aliases: Vec<Alias> = Vec::new();
+    // Where each of them is written.
+    let mut places: Vec<Position<'_>> = Vec::new();
     for entry in v.all(H, "Alias") {
-        let parts = entry.value.split_once([' ', '\t']).map(|(prefix, dir)| (prefix, dir.trim()));
-        let Some((prefix, target)) = parts.filter(|(prefix, _)| prefix.starts_with('/')) else {
+        let (prefix, target) = first_word(entry.value);
+        if !prefix.starts_with('/') || target.is_empty() {
             out.error(&entry.value_at, "write /PREFIX DIRECTORY, such as /firmware /data/firmware");
             continue;
-        };
+        }
         let prefix = prefix.trim_end_matches('/');
         if prefix.is_empty() {
             out.error(&entry.value_at, "the prefix / is DocumentRoot itself: set that instead");
-        } else if prefix.split('/').skip(1).any(|part| part.is_empty() || part == "." || part == "..") {
-            out.error(
-                &entry.value_at,
-                format!("the prefix \"{prefix}\" never matches: write it without . and .. and //"),
-            );
-        } else if let Some((_, first)) = all.iter().find(|(alias, _)| alias.prefix == prefix) {
-            out.warning(&entry.at, format!("{prefix} already has a directory at {first}: this one has no effect"));
+        } else if prefix.get(1..).is_some_and(is_unnormal) {
+            let what = format_args!("the prefix \"{prefix}\" never matches: write it without . and .. and //");
+            out.error(&entry.value_at, what);
+        } else if let Some(first) = aliases.iter().position(|alias| alias.prefix == prefix) {
+            let first = places.get(first).unwrap_or(&entry.at);
+            out.warning(&entry.at, format_args!("{prefix} already has a directory at {first}: this one has no effect"));
         } else {
-            all.push((Alias { prefix: prefix.into(), dir: dir.join(target) }, entry.at));
+            // The longest first; of equal ones the first.
+            let longer = aliases.iter().position(|alias| alias.prefix.len() < prefix.len()).unwrap_or(aliases.len());
+            aliases.insert(longer, Alias { prefix: prefix.into(), dir: dir.join(target) });
+            places.insert(longer, entry.at);
         }
     }
-    let mut aliases: Vec<Alias> = all.into_iter().map(|(alias, _)| alias).collect();
-    aliases.sort_by_key(|alias| std::cmp::Reverse(alias.prefix.len()));
     aliases
 }
 
@@ -210,10 +248,7 @@ fn etag_seed(entry: &RawEntry<'_>, dir: &Path, files: &dyn Files, out: &mut Find
     let path = dir.join(name);
     match files.read(&path) {
         Ok(content) => Some(content.trim_ascii().to_vec()),
-        Err(what) => {
-            out.error(&entry.value_at, format!("cannot read {}: {what}", path.display()));
-            None
-        }
+        Err(what) => out.refuse(&entry.value_at, format_args!("cannot read {}: {what}", path.display())),
     }
 }
 
@@ -222,8 +257,8 @@ fn script_extensions(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
     for word in v.words(H, "ScriptExtensions") {
         let extension = word.strip_prefix('.').unwrap_or(word);
         match v.entry(H, "ScriptExtensions") {
-            Some(entry) if extension.is_empty() || extension.contains(['.', '/']) => {
-                let what = format!("\"{word}\" is not an extension: write words such as php");
+            Some(entry) if extension.is_empty() || extension.bytes().any(|byte| byte == b'.' || byte == b'/') => {
+                let what = format_args!("\"{word}\" is not an extension: write words such as php");
                 out.error(&entry.value_at, what);
             }
             _ => all.push(extension.to_ascii_lowercase()),

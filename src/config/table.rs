@@ -1,12 +1,28 @@
 //! The one table of sections and keys. What the parser accepts, the defaults, what an unknown key is compared with,
 //! what a reload may change and docs/CONFIGURATION.md all come from here.
 
-/// Keeps a text for docs/CONFIGURATION.md, which only a test writes, out of the shipped binary.
+/// A text for docs/CONFIGURATION.md, which only a test writes: there is none in the shipped binary.
+#[cfg(test)]
+pub type Doc = &'static str;
+/// A text for docs/CONFIGURATION.md, which only a test writes: there is none in the shipped binary.
+#[cfg(not(test))]
+pub type Doc = ();
+
+#[cfg(test)]
 macro_rules! page {
     ($text:literal) => {
-        if cfg!(test) { $text } else { "" }
+        $text
     };
 }
+#[cfg(not(test))]
+macro_rules! page {
+    ($text:literal) => {
+        ()
+    };
+}
+
+/// The documentation of what is described elsewhere.
+pub(super) const NO_DOC: Doc = page!("");
 
 /// What a value must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +32,9 @@ pub enum Kind {
     /// A whole number in decimal digits.
     Number {
         /// Smallest value accepted.
-        min: u64,
+        min: u32,
         /// Largest value accepted.
-        max: u64,
+        max: u32,
         /// What is counted, as `seconds`; may be empty.
         unit: &'static str,
     },
@@ -65,8 +81,8 @@ pub struct Key {
     pub reload: Reload,
     /// Whether it is built.
     pub state: State,
-    /// The documentation; empty outside of tests.
-    pub doc: &'static str,
+    /// The documentation.
+    pub doc: Doc,
 }
 
 /// A section of a file.
@@ -82,8 +98,8 @@ pub struct Section {
     pub required: bool,
     /// Whether it is built.
     pub state: State,
-    /// The documentation; empty outside of tests.
-    pub doc: &'static str,
+    /// The documentation.
+    pub doc: Doc,
 }
 
 /// The kinds of configuration files.
@@ -111,11 +127,11 @@ impl File {
     }
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, reload: Reload, doc: &'static str) -> Key {
+const fn key(name: &'static str, kind: Kind, default: &'static str, reload: Reload, doc: Doc) -> Key {
     Key { name, kind, default, many: false, required: false, reload, state: State::Active, doc }
 }
 
-const fn number(min: u64, max: u64, unit: &'static str) -> Kind {
+const fn number(min: u32, max: u32, unit: &'static str) -> Kind {
     Kind::Number { min, max, unit }
 }
 
@@ -128,15 +144,15 @@ const fn required(key: Key) -> Key {
 }
 
 const fn later(name: &'static str) -> Key {
-    Key { state: State::NotYet, ..key(name, Kind::Text(""), "", Reload::InPlace, "") }
+    Key { state: State::NotYet, ..key(name, Kind::Text(""), "", Reload::InPlace, NO_DOC) }
 }
 
-const fn section(name: &'static str, keys: &'static [Key], doc: &'static str) -> Section {
+const fn section(name: &'static str, keys: &'static [Key], doc: Doc) -> Section {
     Section { name, keys, free: None, required: false, state: State::Active, doc }
 }
 
 const fn later_section(name: &'static str) -> Section {
-    Section { state: State::NotYet, ..section(name, &[], "") }
+    Section { state: State::NotYet, ..section(name, &[], NO_DOC) }
 }
 
 use Reload::{InPlace, Restart};
@@ -276,14 +292,14 @@ const SERVER: &[Key] = &[
     key(
         "SendBuffer",
         number(0, 16_777_216, "bytes"),
-        "32768",
+        "0",
         InPlace,
         page!("SO_SNDBUF of a connection; 0 leaves it to the kernel."),
     ),
     key(
         "ReceiveBuffer",
         number(0, 16_777_216, "bytes"),
-        "16384",
+        "65536",
         InPlace,
         page!("SO_RCVBUF of a connection; 0 leaves it to the kernel."),
     ),

@@ -65,8 +65,8 @@ fn defaults() {
         memory_limit: 2500,
         retry_after: 5,
         defer_accept: 1,
-        send_buffer: 32768,
-        receive_buffer: 16384,
+        send_buffer: 0,
+        receive_buffer: 65536,
         not_sent_lowat: 16384,
         unknown_host: UnknownHost::Default,
         daemon: false,
@@ -91,7 +91,7 @@ fn every_server_key_does_something() {
         ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n";
     let (server, found) = server(text);
     assert_eq!(found, [""; 0]);
-    let at = Position { file: Path::new("/c/monkey.conf").into(), line: 2, column: 3 };
+    let at = "/c/monkey.conf:2:3".into();
     let wanted = Server {
         listen: vec![Listen { address: [0, 0, 0, 0].into(), port: 80, dual_stack: false, at }],
         workers: 3,
@@ -205,7 +205,7 @@ fn wrong_sections() {
     ] {
         assert_eq!(server(text).1, messages, "{text}");
     }
-    let built_in = plugins::built_in_text();
+    let built_in = plugins::BuiltIn;
     for (section, message) in [
         ("RATE", "[RATE] is not in this build yet: take it out".to_string()),
         ("PROXY", "[PROXY] is not in this build yet: take it out".into()),
@@ -490,10 +490,7 @@ fn plugin_files_are_passed_over_with_one_note() {
     ];
     let (config, found) = read(Options::default(), &files);
     assert!(config.is_some());
-    assert_eq!(
-        found,
-        [format!("/c/plugins: passed over, not in this build: auth logger; {}", plugins::built_in_text())]
-    );
+    assert_eq!(found, [format!("/c/plugins: passed over, not in this build: auth logger; {}", plugins::BuiltIn)]);
     let (_, found) = read(Options::default(), &[("/c/plugins.load", "[PLUGINS]\n  Laod x\n")]);
     assert_eq!(found, ["/c/plugins.load:2:3: unknown key Laod in [PLUGINS]: did you mean Load?"]);
 }
@@ -694,6 +691,21 @@ fn syslog_needs_its_feature() {
 fn syslog_is_a_target() {
     let (server, found) = server("[SERVER]\n  LogTarget Syslog\n");
     assert_eq!((server.log_target, found.len()), (LogTarget::Syslog, 0));
+}
+
+#[test]
+fn anchored_options_do_not_depend_on_the_working_directory() {
+    let typed = Options { pid_file: Some("run/pid".into()), ..Options::default() };
+    let config = read(typed.clone(), &[]).0.unwrap();
+    let typed = Options { config_dir: Some("c".into()), sites_dir: Some("mine".into()), ..typed };
+    let anchored = typed.anchored(&config);
+    assert_eq!(anchored.config_dir, Some("/c".into()));
+    assert_eq!(anchored.sites_dir, Some("mine".into()), "is against the configuration directory");
+    assert!(anchored.pid_file.unwrap().is_absolute());
+    let found = Options::default().anchored(&config);
+    assert_eq!(found, Options { config_dir: Some("/c".into()), ..Options::default() }, "what was found stays");
+    let one_shot = Options { one_shot: Some("c".into()), ..Options::default() }.anchored(&config);
+    assert_eq!(one_shot, Options { one_shot: Some("/c".into()), ..Options::default() });
 }
 
 /// Lines that come near to being right more often than random bytes do.

@@ -1,4 +1,4 @@
-//! The grammar of one line of a configuration file, one `parse_*` a rule.
+//! The grammar of one line of a configuration file, one `parse_*` a rule, and the words of a value.
 //!
 //! ```text
 //! line    = empty / comment / section / meta / entry
@@ -8,13 +8,6 @@
 //! entry   = indent KEY " " VALUE        indent: the same run of blanks in a whole file
 //! rule    = indent "---" ...            ignored, for drawing lines
 //! ```
-
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take_till, take_till1, take_while, take_while1};
-use nom::character::complete::char;
-use nom::combinator::{map, rest};
-use nom::sequence::{delimited, preceded, separated_pair, terminated};
-use nom::{IResult, Parser};
 
 /// What one line says. The slices are parts of the line.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,64 +37,92 @@ pub(super) enum Body<'a> {
     Wrong(&'static str),
 }
 
-fn is_blank(c: char) -> bool {
-    c == ' ' || c == '\t'
+/// A space or a tab: what stands between the words of a line. The lines themselves hold no other white space.
+pub(super) fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// The text before the first byte that `ends` it, and the rest from there on. `ends` must hold for ASCII only.
+///
+/// One plain function for all the grammars of the configuration: combinators, made anew for each rule, took three times the
+/// room in the binary.
+#[inline(never)]
+pub(super) fn cut(text: &str, ends: fn(u8) -> bool) -> (&str, &str) {
+    let end = text.bytes().position(ends).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+/// Whether two names are the same but for the case of ASCII letters. One plain function: the one of the standard library is made
+/// anew, at 200 bytes, wherever it is called.
+#[inline(never)]
+pub(super) fn same(a: &str, b: &str) -> bool {
+    let mut rest = b.bytes();
+    a.len() == b.len() && a.bytes().all(|a| rest.next().is_some_and(|b| a.eq_ignore_ascii_case(&b)))
+}
+
+/// `text` is words with blanks between: the first one, trimmed of the blanks before it, and the trimmed rest.
+pub(super) fn first_word(text: &str) -> (&str, &str) {
+    let (word, rest) = cut(text.trim_ascii_start(), is_blank);
+    (word, rest.trim_ascii())
+}
+
+/// The words of a value.
+#[derive(Clone, Debug)]
+pub(super) struct Words<'a>(pub(super) &'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (word, rest) = first_word(self.0);
+        self.0 = rest;
+        if word.is_empty() { None } else { Some(word) }
+    }
 }
 
 /// A line without its end mark.
 pub(super) fn parse_line(line: &str) -> Line<'_> {
-    if line.chars().all(is_blank) {
-        return Line::Empty;
+    let body = line.trim_ascii_start();
+    let indent = line.get(..line.len() - body.len()).unwrap_or_default();
+    match body.as_bytes().first() {
+        None => Line::Empty,
+        Some(_) if !indent.is_empty() => Line::Indented(indent, parse_body(body)),
+        Some(b'#') => Line::Comment,
+        Some(b'[') => parse_section(line),
+        Some(b'@') => parse_meta(line),
+        Some(_) => Line::Wrong("indentation level is too low: a key stands indented below its [SECTION]"),
     }
-    let mut any = alt((parse_comment, parse_section, parse_meta, parse_indented));
-    match any.parse(line) {
-        Ok((_, parsed)) => parsed,
-        Err(_) if line.starts_with('[') => Line::Wrong("bad header definition: a section is written [NAME]"),
-        Err(_) if line.starts_with('@') => Line::Wrong("a directive needs a value: @INCLUDE FILE"),
-        Err(_) => Line::Wrong("indentation level is too low: a key stands indented below its [SECTION]"),
+}
+
+fn parse_section(line: &str) -> Line<'_> {
+    match cut(line, |byte| byte == b']') {
+        (_, "") => Line::Wrong("bad header definition: a section is written [NAME]"),
+        (name, _) => Line::Section(name.get(1..).unwrap_or_default()),
     }
 }
 
-fn parse_comment(line: &str) -> IResult<&str, Line<'_>> {
-    map(preceded(char('#'), rest), |_| Line::Comment).parse(line)
-}
-
-fn parse_section(line: &str) -> IResult<&str, Line<'_>> {
-    map(delimited(char('['), take_till(|c| c == ']'), char(']')), Line::Section).parse(line)
-}
-
-fn parse_meta(line: &str) -> IResult<&str, Line<'_>> {
-    let word = preceded(char('@'), take_till1(is_blank));
-    map(separated_pair(word, take_while1(is_blank), parse_value), |(word, value)| Line::Meta(word, value)).parse(line)
-}
-
-fn parse_indented(line: &str) -> IResult<&str, Line<'_>> {
-    let body = alt((map(alt((tag("#"), tag("---"))), |_| Body::Ignored), parse_entry));
-    map((take_while1(is_blank), body), |(indent, body)| Line::Indented(indent, body)).parse(line)
-}
-
-/// The key ends at the first space: a tab does not part it from its value, as in the original.
-fn parse_entry(line: &str) -> IResult<&str, Body<'_>> {
-    if line.starts_with('[') {
-        return Ok(("", Body::Wrong("bad header definition: a [SECTION] stands at column 1")));
+fn parse_meta(line: &str) -> Line<'_> {
+    match cut(line.get(1..).unwrap_or_default(), is_blank) {
+        (word, value) if !word.is_empty() && !value.trim_ascii().is_empty() => Line::Meta(word, value.trim_ascii()),
+        _ => Line::Wrong("a directive needs a value: @INCLUDE FILE"),
     }
-    let (value, key) = take_till(|c| c == ' ').parse(line)?;
-    let body = match parse_blanks_and_value(value) {
-        _ if value.is_empty() => Body::Wrong("each key must have a value: the key, a space (not a tab), the value"),
-        Ok((_, value)) => Body::Entry(key.trim_end_matches(is_blank), value),
-        Err(_) => Body::Wrong("key has an empty value: put the value after the space, or a # before the key"),
-    };
-    Ok(("", body))
 }
 
-fn parse_blanks_and_value(text: &str) -> IResult<&str, &str> {
-    preceded(take_while(is_blank), parse_value).parse(text)
-}
-
-/// The rest of the line without the blanks at its end; not empty.
-fn parse_value(text: &str) -> IResult<&str, &str> {
-    let trimmed = text.trim_end_matches(is_blank);
-    terminated(take_while1(|_| true), rest).parse(trimmed)
+/// What stands after an indent. The key ends at the first space: a tab does not part it from its value, as in the original.
+fn parse_body(body: &str) -> Body<'_> {
+    if body.starts_with('#') || body.starts_with("---") {
+        return Body::Ignored;
+    }
+    if body.starts_with('[') {
+        return Body::Wrong("bad header definition: a [SECTION] stands at column 1");
+    }
+    match cut(body, |byte| byte == b' ') {
+        (_, "") => Body::Wrong("each key must have a value: the key, a space (not a tab), the value"),
+        (_, value) if value.trim_ascii().is_empty() => {
+            Body::Wrong("key has an empty value: put the value after the space, or a # before the key")
+        }
+        (key, value) => Body::Entry(key.trim_ascii_end(), value.trim_ascii()),
+    }
 }
 
 #[cfg(test)]

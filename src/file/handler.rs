@@ -15,7 +15,7 @@ use crate::vhost::request::Request;
 use crate::vhost::roots::Roots;
 use crate::vhost::table::{EntryId, Key, OpenFiles};
 use crate::wire::accept::{accepts_html, parse_accept_encoding};
-use crate::wire::head::{Framing, Method, Name};
+use crate::wire::head::{Method, Name};
 use crate::wire::range::{ByteRange, Ranges, parse_range};
 
 /// What a handler works with for the length of one answer.
@@ -42,7 +42,7 @@ pub struct Handler {
 impl Handler {
     /// A handler over a table of open files; `seed` is a number nobody can guess.
     pub fn new(live: &Live, table: OpenFiles, seed: u64) -> io::Result<Handler> {
-        Ok(Handler { table, roots: Roots::new(live), room: PathRoom::new(), delimiter: seed })
+        Ok(Handler { table, roots: Roots::new(live), room: PathRoom::new()?, delimiter: seed })
     }
 
     /// Forgets what was found under an earlier configuration; answers under way keep their files. Allocates.
@@ -78,16 +78,24 @@ impl Handler {
     }
 
     fn lookup(&mut self, scene: &mut Scene<'_>, key: &Key<'_>) -> Result<EntryId, u16> {
-        match self.table.find(key, scene.clock.now()) {
+        match self.find(scene, key) {
             Some(id) => Ok(id),
             None => self.fill(scene, key),
         }
     }
 
+    /// What is known of a key; with `FDT Off` nothing is, and each request looks for itself.
+    fn find(&mut self, scene: &Scene<'_>, key: &Key<'_>) -> Option<EntryId> {
+        if !scene.live.config().server.fdt {
+            return None;
+        }
+        self.table.find(key, scene.clock.now())
+    }
+
     /// The entry of a page that must be a file; never one of an error, whose page might be this very one.
     pub(super) fn page_entry(&mut self, scene: &mut Scene<'_>, key: &Key<'_>) -> Option<EntryId> {
         let now = scene.clock.now();
-        let found = self.table.find(key, now).or_else(|| {
+        let found = self.find(scene, key).or_else(|| {
             match resolve(scene.live, &mut self.roots, &mut self.room, key.site, key.variant, key.path, now) {
                 Outcome::File(opened) => self.fill_file(scene, key, opened).ok(),
                 _ => None,
@@ -102,12 +110,6 @@ impl Handler {
         let Some(site) = live.site(request.site) else {
             return self.fail_request(scene, request, 500, b"");
         };
-        if let Framing::Length(length) = request.head.framing
-            && site.max_body_size != 0
-            && length > site.max_body_size
-        {
-            return self.fail_request(scene, request, 413, b"");
-        }
         match request.head.method {
             Method::Get | Method::Head | Method::Post => {}
             Method::Options => {

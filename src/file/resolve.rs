@@ -1,11 +1,15 @@
 //! From a path to an open file: root, user directories, index files, precompressed siblings.
 
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use tinyvec::ArrayVec;
 
 use crate::limits::{PASSWD_MAX, PATH_ROOM};
 use crate::sys::Errno;
 use crate::sys::file::{Kind, Meta, meta, open_beneath, open_directory, read_small};
+use crate::sys::memory::Region;
 use crate::sys::passwd::home_of_user;
 use crate::vhost::live::Live;
 use crate::vhost::roots::Roots;
@@ -37,13 +41,13 @@ pub(super) struct Opened<'a> {
 
 /// A path under construction, NUL-terminated on demand.
 pub(super) struct PathRoom {
-    bytes: Box<[u8]>,
+    bytes: Region,
     len: usize,
 }
 
 impl PathRoom {
-    pub(super) fn new() -> PathRoom {
-        PathRoom { bytes: vec![0; PATH_ROOM].into_boxed_slice(), len: 0 }
+    pub(super) fn new() -> io::Result<PathRoom> {
+        Ok(PathRoom { bytes: Region::new(PATH_ROOM)?, len: 0 })
     }
 
     fn set(&mut self, path: &[u8]) -> Result<(), Errno> {
@@ -79,13 +83,16 @@ pub(super) fn variant_of(encodings: &Encodings) -> u8 {
     compressed.fold(0, |variant, coding| (variant << 2) | if coding == Coding::Br { 1 } else { 2 })
 }
 
-fn codings_of(variant: u8) -> [Option<Coding>; 2] {
-    let coding = |bits: u8| match bits & 3 {
-        1 => Some(Coding::Br),
-        2 => Some(Coding::Gzip),
-        _ => None,
-    };
-    [coding(variant >> 2), coding(variant)]
+fn codings_of(variant: u8) -> ArrayVec<[Coding; 2]> {
+    let mut codings = ArrayVec::new();
+    for bits in [variant >> 2, variant & 3] {
+        match bits {
+            1 => _ = codings.try_push(Coding::Br),
+            2 => _ = codings.try_push(Coding::Gzip),
+            _ => {}
+        }
+    }
+    codings
 }
 
 fn suffix(coding: Coding) -> &'static [u8] {
@@ -119,6 +126,7 @@ pub(super) fn resolve<'a>(
     if let (Some(folder), Some(rest)) = (&server.user_dir, path.strip_prefix(b"/~")) {
         let (user, rest) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
         return match open_user_dir(room, user, folder.as_bytes()) {
+            Ok(_) if rest.is_empty() => Outcome::Directory,
             Ok(root) => look(live, root.as_fd(), room, site, variant, rest),
             Err(errno) => refusal(errno),
         };
@@ -136,6 +144,8 @@ pub(super) fn resolve<'a>(
     }
 }
 
+/// Opens the folder of a user's home that is served. Not inlined: its frame would be every caller's.
+#[inline(never)]
 fn open_user_dir(room: &mut PathRoom, user: &[u8], folder: &[u8]) -> Result<OwnedFd, Errno> {
     let mut passwd = [0u8; PASSWD_MAX];
     let len = read_small(c"/etc/passwd", &mut passwd)?;
@@ -223,7 +233,7 @@ fn serve<'a>(
     let plain = room.len;
     let mut chosen = None;
     let wanted = codings_of(variant);
-    for coding in wanted.into_iter().flatten().chain([Coding::Br, Coding::Gzip]) {
+    for coding in wanted.into_iter().chain([Coding::Br, Coding::Gzip]) {
         room.len = plain;
         if room.push(suffix(coding)).is_err() {
             continue;
@@ -236,7 +246,7 @@ fn serve<'a>(
             continue;
         }
         opened.varies = true;
-        if chosen.is_none() && wanted.contains(&Some(coding)) {
+        if chosen.is_none() && wanted.contains(&coding) {
             chosen = Some((sibling, sibling_meta, coding));
         }
         break;

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::config::OverCapacity;
+use crate::config::{OverCapacity, Server};
+use crate::http::output::{Sink, Text, server_field};
 use crate::server::connection::Connection;
 use crate::server::shared::{Gate, Shared};
 use crate::sys::Errno;
@@ -32,28 +33,48 @@ pub struct Acceptor {
     only: Option<u8>,
     /// Given up for a moment when no descriptor is left, so that a client can be turned away instead of waiting for ever.
     reserve: Option<OwnedFd>,
+    /// What is done when the server is full.
+    policy: OverCapacity,
+    /// The whole answer of TooBusy.
     refusal: Box<[u8]>,
 }
 
 impl Acceptor {
-    /// An acceptor for one worker or, with None, for the least loaded. `refusal` is the whole answer of TooBusy.
-    pub fn new(shared: Arc<Shared>, only: Option<u8>, refusal: Box<[u8]>) -> Acceptor {
-        Acceptor { shared, only, reserve: open_null().ok(), refusal }
+    /// An acceptor for one worker or, with None, for the least loaded.
+    pub fn new(shared: Arc<Shared>, only: Option<u8>, server: &Server) -> Acceptor {
+        let (policy, refusal) = (server.over_capacity, refusal(server));
+        Acceptor { shared, only, reserve: open_null().ok(), policy, refusal }
+    }
+
+    /// Takes up another configuration. Allocates.
+    pub fn configure(&mut self, server: &Server) {
+        self.policy = server.over_capacity;
+        self.refusal = refusal(server);
+    }
+
+    /// Whether clients are to be taken in now: there is room for one, or those without room are turned away.
+    pub fn may_accept(&self) -> bool {
+        self.policy != OverCapacity::Resist || self.shared.can_take()
     }
 
     /// Takes in what waits at a listener.
-    pub fn accept(&mut self, listener: BorrowedFd<'_>, policy: OverCapacity) -> Burst {
+    pub fn accept(&mut self, listener: BorrowedFd<'_>) -> Burst {
         for _ in 0..BURST {
-            let room = self.shared.has_room() || self.make_room();
-            if !room && policy == OverCapacity::Resist {
+            if !self.may_accept() {
                 return Burst::Starved;
             }
             match accept(listener) {
-                Ok((socket, peer)) if room => self.hand_over(socket, peer, policy),
-                Ok((socket, _)) => self.turn_away(socket, policy),
+                // Nobody is asked to leave before somebody has come. In Resist mode, one whose room was lost meanwhile
+                // takes of the head-room.
+                Ok((socket, peer)) => {
+                    match self.shared.has_room() || self.make_room() || self.policy == OverCapacity::Resist {
+                        true => self.hand_over(socket, peer),
+                        false => self.turn_away(socket),
+                    }
+                }
                 Err(Errno::AGAIN) => return Burst::Done,
                 Err(Errno::MFILE | Errno::NFILE) => {
-                    self.spend_reserve(listener, policy);
+                    self.spend_reserve(listener);
                     return Burst::Done;
                 }
                 // The client gave up, or the network did: the next one may be fine.
@@ -63,13 +84,13 @@ impl Acceptor {
         Burst::Done
     }
 
-    fn hand_over(&mut self, socket: OwnedFd, peer: Peer, policy: OverCapacity) {
+    fn hand_over(&mut self, socket: OwnedFd, peer: Peer) {
         let Some((owner, gate)) = self.choose() else { return };
         let index = socket.as_raw_fd() as usize;
         let connection = Connection::new(socket, peer, monotonic_ms());
         let generation = match self.shared.slots.offer(index, owner, connection) {
             Ok(generation) => generation,
-            Err(connection) => return self.turn_away(connection.into_socket(), policy),
+            Err(connection) => return self.turn_away(connection.into_socket()),
         };
         gate.active.fetch_add(1, Ordering::Relaxed);
         self.shared.active.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +100,7 @@ impl Acceptor {
             && let Some(connection) = self.shared.slots.withdraw(index, owner, generation)
         {
             self.shared.closed(owner);
-            self.turn_away(connection.into_socket(), policy);
+            self.turn_away(connection.into_socket());
         }
     }
 
@@ -98,18 +119,15 @@ impl Acceptor {
 
     /// Asks the worker with the most idle connections to close one. False = none has any.
     fn make_room(&self) -> bool {
-        let spare = |gate: &&Gate| gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed));
-        let Some(gate) = self.shared.gates.iter().max_by_key(spare).filter(|gate| spare(gate) > 0) else {
-            return false;
-        };
+        let Some(gate) = self.shared.idlest() else { return false };
         gate.shed.fetch_add(1, Ordering::Relaxed);
         gate.wake.wake();
         true
     }
 
     /// Closes a connection there is no room for, with or without a word.
-    fn turn_away(&self, socket: OwnedFd, policy: OverCapacity) {
-        if policy != OverCapacity::Drop {
+    fn turn_away(&self, socket: OwnedFd) {
+        if self.policy != OverCapacity::Drop {
             let _ = send(socket.as_fd(), &self.refusal, false);
             let _ = shutdown_write(socket.as_fd());
             // What the client has sent already must be read, or closing would destroy the answer.
@@ -118,11 +136,24 @@ impl Acceptor {
     }
 
     /// No descriptor is left: gives up the reserve to take one client in and turn it away.
-    fn spend_reserve(&mut self, listener: BorrowedFd<'_>, policy: OverCapacity) {
+    fn spend_reserve(&mut self, listener: BorrowedFd<'_>) {
         self.reserve = None;
         if let Ok((socket, _)) = accept(listener) {
-            self.turn_away(socket, policy);
+            self.turn_away(socket);
         }
         self.reserve = open_null().ok();
     }
+}
+
+/// The answer to a client there is no room for.
+fn refusal(server: &Server) -> Box<[u8]> {
+    let mut text = Text::<256>::default();
+    text.push_status(503);
+    text.push(server_field(server.hide_version));
+    text.push(b"Retry-After: ");
+    text.push_decimal(u64::from(server.retry_after));
+    text.push(b"\r\n");
+    text.push_length(0);
+    text.push(b"Connection: Close\r\n\r\n");
+    text.bytes().into()
 }

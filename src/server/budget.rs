@@ -74,10 +74,13 @@ impl fmt::Display for BudgetError {
 /// clients are small; the largest class holds a whole gathered output.
 const POOL_SHARES: [(usize, usize); 4] = [(1024, 3), (4096, 4), (INPUT_ROOM, 5), (OUTPUT_ROOM, 4)];
 
+/// One buffer of each size, whatever the shares say, and the rest by shares: together never more than `bytes`, if that is
+/// at least [`POOL_MIN`].
 fn pool_classes(bytes: usize) -> [Class; 4] {
+    let rest = bytes.saturating_sub(POOL_MIN);
     POOL_SHARES.map(|(size, share)| Class {
         size: size as u32,
-        count: (bytes * share / 16 / size).clamp(1, usize::from(u16::MAX)) as u16,
+        count: (1 + rest * share / 16 / size).min(usize::from(u16::MAX)) as u16,
     })
 }
 
@@ -127,7 +130,7 @@ impl Budget {
         let connections = most.min(usual);
         let slots = connections + HEADROOM + others;
         let share = (free - slots * slot) / workers;
-        let arena = (share * 2 / 5).max(ARENA_MIN);
+        let arena = (share * 2 / 5).min(share.saturating_sub(POOL_MIN)).max(ARENA_MIN);
         let pool = pool_classes(share - arena);
         Ok(Budget { limit, workers, connections, slots, worker: worker_bytes(), arena, pool, fixed })
     }

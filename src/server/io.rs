@@ -1,5 +1,6 @@
 //! One connection's turn: read, answer, send, and say what it waits for next.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -12,8 +13,10 @@ use crate::http::session::Event;
 use crate::limits::{ANSWER_HEAD_MAX, HEAD_MAX, INPUT_ROOM, SMALL_FILE_MAX};
 use crate::plugin::transport::Transport;
 use crate::server::connection::{Connection, Held, Waiting};
+use crate::server::queues::FAREWELL_MS;
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
+use crate::sys::memory::Region;
 use crate::vhost::live::Live;
 use crate::vhost::request::{Refused, Request, connection_line};
 use crate::vhost::table::EntryId;
@@ -76,15 +79,22 @@ pub struct Io<T: Transport> {
     /// The server is stopping: every answer is the last of its connection.
     pub stopping: bool,
     out: Output,
-    input: Box<[u8]>,
-    path: Box<[u8]>,
+    input: Region,
+    path: Region,
     head: Head,
 }
 
 impl<T: Transport> Io<T> {
     /// Takes the buffers of one worker.
-    pub fn new(transport: T, live: Arc<Live>, clock: Clock, handler: Handler, pool: Pool, out: Output) -> Io<T> {
-        Io {
+    pub fn new(
+        transport: T,
+        live: Arc<Live>,
+        clock: Clock,
+        handler: Handler,
+        pool: Pool,
+        out: Output,
+    ) -> io::Result<Io<T>> {
+        Ok(Io {
             transport,
             live,
             clock,
@@ -92,10 +102,10 @@ impl<T: Transport> Io<T> {
             pool,
             stopping: false,
             out,
-            input: vec![0; INPUT_ROOM].into_boxed_slice(),
-            path: vec![0; HEAD_MAX].into_boxed_slice(),
+            input: Region::new(INPUT_ROOM)?,
+            path: Region::new(HEAD_MAX)?,
             head: Head::new(),
-        }
+        })
     }
 
     /// Works on a connection that epoll reported, or whose turn has come.
@@ -211,6 +221,12 @@ impl<T: Transport> Io<T> {
         let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
         let input = self.input.get(start..end).unwrap_or_default();
         match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
+            Ok(mut request) if exceeds_body_limit(scene.live, &request) => {
+                // Answered before the body comes; what of it does come is not worth reading.
+                request.persistent = false;
+                connection.last = true;
+                self.handler.fail_request(&mut scene, &request, 413, b"")
+            }
             Ok(request) if self.head.expect_other => self.handler.fail_request(&mut scene, &request, 417, b""),
             Ok(request) => self.handler.answer(&mut scene, &request),
             Err(Refused { status, site }) => {
@@ -263,7 +279,7 @@ impl<T: Transport> Io<T> {
         None
     }
 
-    /// Remembers what of a ready answer was not sent: from the file when the head is through, else from a buffer.
+    /// Remembers what of a ready answer was not sent: a body by its file, the rest in a buffer.
     fn keep_rest(&mut self, connection: &mut Connection, entry: EntryId, sent: usize) -> Flow {
         let table = self.handler.table_mut();
         let Some((head, file, size)) =
@@ -271,14 +287,18 @@ impl<T: Transport> Io<T> {
         else {
             return Flow::Failed;
         };
-        if file && sent >= head {
-            let offset = (sent - head) as u64;
-            table.pin(entry);
-            connection.body = Body::File { entry, offset, remaining: size.saturating_sub(offset) };
-            return Flow::Blocked;
+        let answer = table.answer(entry).unwrap_or_default();
+        if !file {
+            return hold(&mut self.pool, &mut connection.output, answer.get(sent..).unwrap_or_default());
         }
-        let rest = table.answer(entry).and_then(|answer| answer.get(sent..)).unwrap_or_default();
-        hold(&mut self.pool, &mut connection.output, rest)
+        let rest = answer.get(sent..head).unwrap_or_default();
+        if !rest.is_empty() && hold(&mut self.pool, &mut connection.output, rest) == Flow::Failed {
+            return Flow::Failed;
+        }
+        let offset = sent.saturating_sub(head) as u64;
+        table.pin(entry);
+        connection.body = Body::File { entry, offset, remaining: size.saturating_sub(offset) };
+        Flow::Blocked
     }
 
     /// Sends what is gathered. Starved = it is all sent.
@@ -431,7 +451,10 @@ impl<T: Transport> Io<T> {
                 Err(_) => return Next::Close,
             }
         }
-        Next::Close
+        if self.clock.since(connection.since) >= FAREWELL_MS {
+            return Next::Close;
+        }
+        Next::Wait(Waiting::Turn, connection.since)
     }
 
     /// All that arrived is worked off: says what the connection waits for.
@@ -484,6 +507,12 @@ impl<T: Transport> Io<T> {
         let body = std::mem::take(&mut connection.body);
         self.handler.drop_body(body, &mut self.pool);
     }
+}
+
+/// Whether a request announces a longer body than its site takes.
+fn exceeds_body_limit(live: &Live, request: &Request<'_>) -> bool {
+    let limit = live.site(request.site).map_or(0, |site| site.max_body_size);
+    matches!(request.head.framing, Framing::Length(length) if limit != 0 && length > limit)
 }
 
 /// Writes what there is room for, over interruptions; no room is no error.

@@ -1,6 +1,6 @@
 //! The running server: start-up order, the scheduler, the workers and the life of a connection.
 //!
-//! [`start::run`] is the way in. The threads share [`shared::Shared`]; a connection belongs to one worker from its
+//! [`start::run`] is the way in. The threads share `shared::Shared`; a connection belongs to one worker from its
 //! hand-over on.
 
 mod acceptor;

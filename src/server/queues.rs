@@ -10,10 +10,10 @@ use crate::sys::slots::View;
 const LAG_MS: u32 = 250;
 
 /// Milliseconds after our last word for which what the client still sends is read.
-const FAREWELL_MS: u32 = 2000;
+pub const FAREWELL_MS: u32 = 2000;
 
-/// Milliseconds that a connection may be silent before it gives way to others sooner than idle ones do.
-const GRACE_MS: u32 = 1000;
+/// Milliseconds that a new client has to say something before it counts as silent when room is needed.
+const GRACE_MS: u32 = 500;
 
 /// The limits, from the configuration in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,7 +84,8 @@ impl Queues {
     pub fn place(&mut self, view: &mut View<Connection>, index: u32, waiting: Waiting, since: u32, now: u32) {
         let Some(connection) = view.get(index as usize) else { return };
         let old = connection.waiting;
-        let unchanged = connection.since == since || now.wrapping_sub(connection.queued) < LAG_MS;
+        // Whoever was active since it got its place goes to the end, or it would hide the limits of those behind it.
+        let unchanged = !before(connection.queued, since) || now.wrapping_sub(connection.queued) < LAG_MS;
         connection.since = since;
         if old == waiting && unchanged {
             return;
@@ -147,19 +148,24 @@ impl Queues {
     }
 
     /// The connection that gives way first: silent ones before idle ones, the oldest before younger ones. One that has only
-    /// just come is not silent yet: it is what the others give way to.
+    /// just come is no silent one yet: it may be the one that room is made for.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
-        let head = self.head.front();
-        let silent = head.and_then(|index| view.get(index as usize));
-        if silent.is_some_and(|connection| now.wrapping_sub(connection.since) >= GRACE_MS) {
-            return head;
+        let silent = self.head.front();
+        let since = silent.and_then(|first| view.get(first as usize)).map(|connection| connection.since);
+        if since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS) {
+            return silent;
         }
-        self.idle.front().or(head)
+        self.idle.front().or(silent)
     }
 
     /// The oldest that has a head under way.
     pub fn oldest_head(&self) -> Option<u32> {
         self.head.front()
+    }
+
+    /// The one behind another that has a head under way.
+    pub fn next_head(&self, view: &mut View<Connection>, index: u32) -> Option<u32> {
+        self.head.after(view, index)
     }
 
     /// The oldest that is idle between requests.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use ::log::{error, info, warn};
 
-use crate::config::{Options, OverCapacity, Scheduler as Mode};
+use crate::config::{Options, Scheduler as Mode};
 use crate::server::acceptor::{Acceptor, Burst};
 use crate::server::listeners::{Listener, reopen};
 use crate::server::shared::{SPECIAL, Shared};
@@ -29,8 +29,6 @@ pub(super) struct Scheduler {
     /// The listeners it accepts from; none in ReusePort mode, where each worker has its own.
     pub(super) listeners: Vec<Listener>,
     pub(super) acceptor: Acceptor,
-    /// What is done when the server is full.
-    pub(super) policy: OverCapacity,
     pub(super) signals: SignalFd,
     pub(super) notifier: Option<Notifier>,
     pub(super) epoll: Epoll,
@@ -43,7 +41,7 @@ impl Scheduler {
         let mut watched = false;
         let mut events = Events::with_capacity(16);
         loop {
-            if !watched && self.shared.has_room() {
+            if !watched && self.acceptor.may_accept() {
                 self.watch()?;
                 watched = true;
             }
@@ -90,7 +88,7 @@ impl Scheduler {
 
     fn take(&mut self, number: u64) -> Burst {
         match self.listeners.get(number as usize) {
-            Some(listener) => self.acceptor.accept(listener.socket.as_fd(), self.policy),
+            Some(listener) => self.acceptor.accept(listener.socket.as_fd()),
             None => Burst::Done,
         }
     }
@@ -132,7 +130,7 @@ impl Scheduler {
         {
             return error!("reload refused: {error}");
         }
-        self.policy = config.server.over_capacity;
+        self.acceptor.configure(&config.server);
         let live = Arc::new(Live::new(config));
         if let Err(error) = open_log(&live) {
             warn!("{error}");

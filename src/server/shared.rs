@@ -104,6 +104,17 @@ impl Shared {
         self.active.load(Ordering::Relaxed) < self.capacity
     }
 
+    /// The worker with the most connections that could give way, without those that were asked to already.
+    pub fn idlest(&self) -> Option<&Gate> {
+        let spare = |gate: &&Gate| gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed));
+        self.gates.iter().max_by_key(spare).filter(|gate| spare(gate) > 0)
+    }
+
+    /// Whether another connection can be taken in: there is room, or an idle one to make room.
+    pub fn can_take(&self) -> bool {
+        self.has_room() || self.idlest().is_some()
+    }
+
     /// Counts a connection that worker `owner` closed.
     pub fn closed(&self, owner: u8) {
         if let Some(gate) = self.gates.get(usize::from(owner)) {

@@ -6,15 +6,14 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use ::log::{info, warn};
 
 use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
 use crate::file::handler::Handler;
 use crate::http::clock::Clock;
-use crate::http::output::{Output, Sink, Text, server_field};
+use crate::http::output::Output;
 use crate::limits::{MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM, STACK_SIZE};
 use crate::log;
 use crate::plugin::transport::Transport;
@@ -30,12 +29,13 @@ use crate::storage::pool::Pool;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::credentials::{DropError, drop_to, lookup_user};
 use crate::sys::epoll::{Epoll, Events, Interest};
-use crate::sys::fault;
 use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
 use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
 use crate::sys::slots::Slots;
+use crate::sys::thread::{self, Thread};
+use crate::sys::{fault, image};
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 
@@ -94,12 +94,15 @@ pub(super) fn open_log(live: &Live) -> Result<(), log::LogError> {
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
+    let options = options.anchored(&config);
     let daemon = match config.server.daemon {
         true => Some(Daemon::start().map_err(system("cannot go into the background"))?),
         false => None,
     };
     let live = Arc::new(Live::new(config));
     open_log(&live).map_err(StartError::Log)?;
+    #[cfg(feature = "test-switches")]
+    obey_test_switches();
     let server = &live.config().server;
     fault::install().map_err(system("cannot install the fault report"))?;
     ignore_pipe().map_err(system("cannot ignore SIGPIPE"))?;
@@ -134,7 +137,6 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     let gates = (0..budget.workers).map(|_| Gate::new()).collect::<io::Result<Vec<_>>>();
     let gates = gates.map_err(system("cannot make event queues"))?;
     let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, Arc::clone(&live)));
-    let refusal = refusal(server.hide_version, server.retry_after);
     let (listeners, mut sets) = match server.scheduler {
         Mode::Fair => (listeners, Vec::new()),
         Mode::ReusePort => {
@@ -147,15 +149,13 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     for owner in 0..budget.workers as u8 {
         let own = sets.pop().map(|sockets| Listeners {
             sockets,
-            acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), refusal.clone()),
-            policy: server.over_capacity,
+            acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), server),
             watched: false,
         });
         workers.push(spawn(owner, &shared, &live, &budget, own)?);
     }
     let mut scheduler = Scheduler {
-        acceptor: Acceptor::new(Arc::clone(&shared), None, refusal),
-        policy: server.over_capacity,
+        acceptor: Acceptor::new(Arc::clone(&shared), None, server),
         epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
         shared,
         options,
@@ -179,15 +179,26 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         daemon.ready().map_err(system("cannot go into the background"))?;
     }
     drop(live);
+    // Start-up code and its tables are not needed again.
+    image::release_pages();
     scheduler.run().map_err(system("the event loop failed"))?;
     for worker in workers {
-        let _ = worker.join();
+        worker.join();
     }
     if let Some(pid_file) = pid_file {
         let _ = pid_file.remove();
     }
     info!("stopped");
     Ok(())
+}
+
+/// Test builds: does without what the kernel of an emulator or of an old device lacks.
+#[cfg(feature = "test-switches")]
+fn obey_test_switches() {
+    if std::env::var_os("MONKEY_TEST_WALK").is_some_and(|value| value == "1") {
+        crate::sys::file::force_walk();
+        info!("MONKEY_TEST_WALK: paths are opened one component at a time");
+    }
 }
 
 fn warn_about_roots(live: &Live) {
@@ -215,27 +226,14 @@ fn drop_rights(user: Option<&str>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The answer to a client there is no room for.
-fn refusal(hide_version: bool, retry_after: u32) -> Box<[u8]> {
-    let mut text = Text::<256>::default();
-    text.push_status(503);
-    text.push(server_field(hide_version));
-    text.push(b"Retry-After: ");
-    text.push_decimal(u64::from(retry_after));
-    text.push(b"\r\n");
-    text.push_length(0);
-    text.push(b"Connection: Close\r\n\r\n");
-    text.bytes().into()
-}
-
-/// Takes a worker's memory, starts its thread, and waits until it has its table and its fault stack.
+/// Takes a worker's memory and starts its thread.
 fn spawn(
     owner: u8,
     shared: &Arc<Shared>,
     live: &Arc<Live>,
     budget: &Budget,
     listeners: Option<Listeners>,
-) -> Result<JoinHandle<()>, StartError> {
+) -> Result<Thread, StartError> {
     let failed = || system("cannot take a worker's memory");
     let seed = RandomState::new().build_hasher().finish();
     let table = OpenFiles::new(OPEN_FILES_MAX, budget.arena, MISSES_MAX, MISS_BYTES, seed).map_err(failed())?;
@@ -243,7 +241,7 @@ fn spawn(
     let clock = Clock::new(monotonic_ms(), wall_seconds());
     let pool = Pool::new(&budget.pool).map_err(failed())?;
     let out = Output::new(OUTPUT_ROOM).map_err(failed())?;
-    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out);
+    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out).map_err(failed())?;
     let taken = io::Error::from(io::ErrorKind::AlreadyExists);
     let view = shared.slots.view(owner).ok_or(taken).map_err(failed())?;
     if let (Some(listeners), Some(gate)) = (&listeners, shared.gates.get(usize::from(owner))) {
@@ -256,21 +254,23 @@ fn spawn(
     let listeners = listeners.map(|listeners| Listeners { watched: true, ..listeners });
     let mut worker = Worker::new(Arc::clone(shared), view, io, listeners);
     let mut events = Events::with_capacity(EVENTS_A_TURN);
-    let (ready, started) = mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("monkey: wrk/{owner}")).stack_size(STACK_SIZE);
-    let handle = thread
-        .spawn(move || {
-            let stack = fault::thread_stack();
-            let _ = ready.send(stack.as_ref().map(|_| ()).map_err(io::Error::kind));
-            drop(ready);
-            if stack.is_ok() {
-                worker.run(&mut events);
-            }
-        })
-        .map_err(system("cannot start a worker"))?;
-    match started.recv() {
-        Ok(Ok(())) => Ok(handle),
-        Ok(Err(kind)) => Err(StartError::System("cannot give a worker its fault stack", kind.into())),
-        Err(_) => Err(StartError::System("a worker ended at once", io::ErrorKind::Other.into())),
-    }
+    let run = move || {
+        set_thread_name(WORKER_NAMES.get(usize::from(owner)).unwrap_or(&"monkey: wrk"));
+        // Without a stack of its own a report of a stack overflow is lost, and nothing else.
+        let _stack = fault::thread_stack();
+        worker.run(&mut events);
+    };
+    thread::spawn(STACK_SIZE, Box::new(run)).map_err(system("cannot start a worker"))
 }
+
+/// Names of the first workers' threads, as ps and top show them.
+const WORKER_NAMES: [&str; 8] = [
+    "monkey: wrk/0",
+    "monkey: wrk/1",
+    "monkey: wrk/2",
+    "monkey: wrk/3",
+    "monkey: wrk/4",
+    "monkey: wrk/5",
+    "monkey: wrk/6",
+    "monkey: wrk/7",
+];

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::config::OverCapacity;
 use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst};
 use crate::server::connection::{Connection, Waiting};
@@ -35,8 +34,6 @@ pub struct Listeners {
     pub sockets: Vec<OwnedFd>,
     /// What takes in.
     pub acceptor: Acceptor,
-    /// What is done when the server is full.
-    pub policy: OverCapacity,
     /// Whether epoll watches them.
     pub watched: bool,
 }
@@ -92,6 +89,8 @@ impl<T: Transport> Worker<T> {
                 return;
             }
             self.read_clocks();
+            // Known before the first answer of the turn, so that the last ones say so.
+            self.io.stopping = shared.stopping.load(Ordering::Acquire);
             for index in 0..events.len() {
                 if let Some(event) = events.get(index) {
                     self.event(gate, event);
@@ -158,7 +157,7 @@ impl<T: Transport> Worker<T> {
         }
         let Some(listeners) = &mut self.listeners else { return };
         let Some(socket) = listeners.sockets.get((token - SPECIAL) as usize) else { return };
-        if listeners.acceptor.accept(socket.as_fd(), listeners.policy) == Burst::Starved {
+        if listeners.acceptor.accept(socket.as_fd()) == Burst::Starved {
             for socket in &listeners.sockets {
                 let _ = gate.epoll.remove(socket.as_fd());
             }
@@ -242,7 +241,7 @@ impl<T: Transport> Worker<T> {
             self.io.handler.reconfigure(&self.io.live);
             self.queues.set_limits(limits(&self.io.live), now);
             if let Some(listeners) = &mut self.listeners {
-                listeners.policy = self.io.live.config().server.over_capacity;
+                listeners.acceptor.configure(&self.io.live.config().server);
             }
         }
         let shed = gate.shed.load(Ordering::Relaxed);
@@ -261,7 +260,7 @@ impl<T: Transport> Worker<T> {
         }
         if let Some(listeners) = &mut self.listeners
             && !listeners.watched
-            && self.shared.has_room()
+            && listeners.acceptor.may_accept()
         {
             for (number, socket) in listeners.sockets.iter().enumerate() {
                 let _ = gate.epoll.add(socket.as_fd(), Interest::Read, SPECIAL + number as u64);
@@ -272,15 +271,22 @@ impl<T: Transport> Worker<T> {
 
     /// Whether the server stops and this worker has nothing more to finish.
     fn is_done(&mut self, gate: &Gate) -> bool {
-        if !self.shared.stopping.load(Ordering::Relaxed) {
+        if !self.io.stopping {
             return false;
         }
         let now = self.io.clock.now();
         let stop_at = *self.stop_at.get_or_insert_with(|| now.wrapping_add(limits(&self.io.live).timeout));
         self.listeners = None;
-        self.io.stopping = true;
         while let Some(idle) = self.queues.oldest_keep_alive() {
             self.close(idle);
+        }
+        // A browser opens connections ahead of any request: one that never said a word has nothing in flight.
+        let mut next = self.queues.oldest_head();
+        while let Some(index) = next {
+            next = self.queues.next_head(&mut self.view, index);
+            if self.view.get(index as usize).is_some_and(|connection| !connection.spoke) {
+                self.close(index);
+            }
         }
         self.closing.clear();
         gate.active.load(Ordering::Relaxed) == 0 || now.wrapping_sub(stop_at) as i32 >= 0

@@ -50,6 +50,31 @@ pub fn running() -> Image {
     Image { base, build_id }
 }
 
+/// Lets go of the program's own pages that nothing writes to: code and constants that were used once, at start. The kernel
+/// may drop them at once and reads those that are used again back from the file, or from its cache of it (madvise(2),
+/// MADV_DONTNEED on a private file mapping). Does nothing where the program's segments can not be told.
+pub fn release_pages() {
+    let headers = program_headers();
+    let Some(base) = load_base(headers) else { return };
+    let pages = headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0);
+    for header in pages {
+        let (Ok(start), Ok(length)) = (usize::try_from(header.p_vaddr), usize::try_from(header.p_memsz)) else {
+            continue;
+        };
+        // Only whole pages: the first and last may hold something else too.
+        let from = base.wrapping_add(start).next_multiple_of(PAGE);
+        let to = base.wrapping_add(start).wrapping_add(length) & !(PAGE - 1);
+        if from < to {
+            // SAFETY: the range lies in a read-only segment of our own program, which the kernel mapped from its file;
+            // dropped pages come back from there with the same content.
+            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+        }
+    }
+}
+
+/// The smallest page. Where pages are larger (16 KB on a Raspberry Pi 5) madvise refuses a start inside one, and nothing is lost.
+const PAGE: usize = 4096;
+
 fn auxiliary(kind: libc::c_ulong) -> usize {
     // SAFETY: getauxval takes an integer, and answers 0 for what the kernel did not pass.
     usize::try_from(unsafe { libc::getauxval(kind) }).unwrap_or(0)

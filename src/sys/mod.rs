@@ -23,6 +23,7 @@ pub mod socket;
 pub mod stderr;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod thread;
 pub mod timer;
 pub mod wake;
 mod walk;

@@ -14,7 +14,8 @@ const PATH_MAX: usize = 4096;
 /// Most links followed in one path, as the kernel's own limit.
 const LINKS_MAX: usize = 40;
 
-/// As [`super::file::open_beneath`], by a walk.
+/// As [`super::file::open_beneath`], by a walk. Not inlined: its frame would be every caller's.
+#[inline(never)]
 pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
     let mut text = [0u8; PATH_MAX];
     let mut len = normalise(path.to_bytes(), &mut text, 0)?;

@@ -154,6 +154,11 @@ pub fn identity_of(meta: &Meta) -> u64 {
     times.into_iter().chain(place).fold(0, mix)
 }
 
+/// The answer and the path of a record.
+fn split_path(text: &[u8], path_len: u16) -> (&[u8], &[u8]) {
+    text.split_at_checked(text.len().saturating_sub(usize::from(path_len))).unwrap_or_default()
+}
+
 impl Shelf {
     fn new(entries: u16, bytes: usize) -> io::Result<Shelf> {
         let buckets = usize::from(entries).next_power_of_two();
@@ -177,7 +182,7 @@ impl Shelf {
                 && entry.site == key.site
                 && entry.variant == key.variant
                 && let Some(text) = self.arena.get(entry.record)
-                && text.get(..usize::from(entry.path_len)) == Some(key.path)
+                && split_path(text, entry.path_len).1 == key.path
             {
                 return Some(index);
             }
@@ -270,8 +275,8 @@ impl OpenFiles {
         Some(EntryId { half: Half::Hits, index })
     }
 
-    /// Enters what a key led to, replacing what was known of it. The record is `key.path`, `head`, then room for
-    /// `body` bytes. None = every entry is pinned, or the text is too long to keep.
+    /// Enters what a key led to, replacing what was known of it. The record is `head`, room for `body` bytes, then
+    /// `key.path`. None = every entry is pinned, or the text is too long to keep.
     pub fn insert(
         &mut self,
         half: Half,
@@ -293,9 +298,11 @@ impl OpenFiles {
         // A record of no bytes would be one that is gone.
         let record = shelf.arena.reserve((key.path.len() + head.len() + body).max(1))?;
         let text = shelf.arena.get_mut(record)?;
-        let (path, rest) = text.split_at_mut_checked(key.path.len())?;
+        // The answer comes first, so that what is sent begins at a cache line.
+        let answer = text.len().checked_sub(key.path.len())?;
+        let (answer, path) = text.split_at_mut_checked(answer)?;
         path.copy_from_slice(key.path);
-        rest.get_mut(..head.len())?.copy_from_slice(head);
+        answer.get_mut(..head.len())?.copy_from_slice(head);
         shelf.unlink(index);
         let next = std::mem::replace(shelf.bucket(hash)?, index);
         let entry = Entry {
@@ -384,7 +391,8 @@ impl OpenFiles {
     /// The head and body of an entry's plain answer, as far as the record holds them.
     pub fn answer(&self, id: EntryId) -> Option<&[u8]> {
         let entry = self.entry(id)?;
-        self.shelf(id.half).arena.get(entry.record)?.get(usize::from(entry.path_len)..)
+        let text = self.shelf(id.half).arena.get(entry.record)?;
+        Some(split_path(text, entry.path_len).0)
     }
 
     /// The file of an entry and the room for its body in the record, to fill one from the other.
@@ -394,8 +402,10 @@ impl OpenFiles {
             Half::Misses => &mut self.misses,
         };
         let entry = shelf.entries.get(usize::from(id.index))?;
-        let start = usize::from(entry.path_len) + usize::from(entry.layout.head);
-        let room = shelf.arena.get_mut(entry.record)?.get_mut(start..)?;
+        let start = usize::from(entry.layout.head);
+        let text = shelf.arena.get_mut(entry.record)?;
+        let end = text.len().checked_sub(usize::from(entry.path_len))?;
+        let room = text.get_mut(start..end)?;
         Some((entry.file.as_ref()?.as_fd(), room))
     }
 
@@ -417,7 +427,7 @@ impl OpenFiles {
         if entry.date_second == second || entry.layout.date == 0 {
             return;
         }
-        let start = usize::from(entry.path_len) + usize::from(entry.layout.date);
+        let start = usize::from(entry.layout.date);
         if let Some(text) = shelf.arena.get_mut(entry.record)
             && let Some(place) = text.get_mut(start..start + DATE_LEN)
         {

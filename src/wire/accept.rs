@@ -5,13 +5,14 @@ use super::chars::is_word;
 use super::list::{members, parts};
 
 /// A content coding files are kept in (RFC 9110 section 8.4.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum Coding {
     /// Brotli, `br` (RFC 7932).
     Br,
     /// `gzip`, also asked for as `x-gzip`.
     Gzip,
     /// The file itself.
+    #[default]
     Identity,
 }
 

@@ -94,29 +94,17 @@ impl Reader<'_> {
             Some(b'*' | b'+' | b'?' | b'{') => {
                 self.fail("a repeat with nothing before it: write \\ before the character itself")
             }
-            Some(b'[') => {
-                self.at += 1;
-                self.parse_class()
-            }
-            Some(b'\\') => {
-                self.at += 1;
-                Ok(Node::Byte(self.parse_escape()?))
-            }
-            Some(b'.') => {
-                self.at += 1;
-                Ok(Node::Byte(Set::default().complement()))
-            }
-            Some(b'^') => {
-                self.at += 1;
-                Ok(Node::Start)
-            }
-            Some(b'$') => {
-                self.at += 1;
-                Ok(Node::End)
-            }
             Some(byte) => {
                 self.at += 1;
-                Ok(Node::Byte(single(byte)))
+                let set = match byte {
+                    b'[' => self.parse_class()?,
+                    b'\\' => self.parse_escape()?,
+                    b'.' => Set::default().complement(),
+                    b'^' => return Ok(Node::Start),
+                    b'$' => return Ok(Node::End),
+                    _ => single(byte),
+                };
+                Ok(Node::Byte(set))
             }
             None => self.fail("unfinished pattern"),
         }
@@ -222,7 +210,7 @@ impl Reader<'_> {
 
     /// class, after its opening bracket: \[ "^" \] 1*( byte / byte "-" byte / escape ) "\]". A closing bracket that comes
     /// first, and a hyphen that comes first or last, stand for themselves.
-    fn parse_class(&mut self) -> Result<Node> {
+    fn parse_class(&mut self) -> Result<Set> {
         let open = self.at - 1;
         let unclosed = PatternError { at: open, what: "'[' without ']': write \\[ for the character itself" };
         let negated = self.take_if(b'^');
@@ -247,9 +235,11 @@ impl Reader<'_> {
             if low > high {
                 return Err(PatternError { at: hyphen, what: "a range runs backwards" });
             }
-            set = set.union(set_of(|byte| (low..=high).contains(&byte)));
+            for byte in low..=high {
+                set.insert(byte);
+            }
         }
-        Ok(Node::Byte(if negated { set.complement() } else { set }))
+        Ok(if negated { set.complement() } else { set })
     }
 
     fn parse_class_item(&mut self, unclosed: PatternError) -> Result<Set> {
@@ -269,7 +259,7 @@ impl Reader<'_> {
     }
 }
 
-fn set_of(holds: impl Fn(u8) -> bool) -> Set {
+fn set_of(holds: fn(u8) -> bool) -> Set {
     let mut set = Set::default();
     for byte in 0..=255 {
         if holds(byte) {
@@ -280,7 +270,9 @@ fn set_of(holds: impl Fn(u8) -> bool) -> Set {
 }
 
 fn single(byte: u8) -> Set {
-    set_of(|other| other == byte)
+    let mut set = Set::default();
+    set.insert(byte);
+    set
 }
 
 /// The member of a set that has just one.

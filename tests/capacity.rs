@@ -1,0 +1,141 @@
+use std::time::Duration;
+
+use crate::util::{Client, DATE, SERVER, Server, Setup, eventually, pattern};
+
+/// The descriptors of one worker with room for `connections`, as the server counts them: 128 open files and 8 others of
+/// the worker, 64 of the server, and 64 of head-room.
+const fn descriptors(connections: u32) -> u32 {
+    128 + 8 + 64 + 64 + connections
+}
+
+/// A server with room for four connections.
+fn serve(scheduler: &str, policy: &str) -> Server {
+    let setup = Setup::new().workers(1).server(&format!("FDLimit {}", descriptors(4))).server("DeferAccept 0");
+    let setup = setup.server(&format!("OverCapacity {policy}")).server(&format!("Scheduler {scheduler}"));
+    let setup = setup
+        .server("RetryAfter 17")
+        .server("KeepAliveTimeout 60")
+        .server("SendBuffer 131072")
+        .file("a.txt", "alpha")
+        .file("big.bin", pattern(4_000_000));
+    let server = setup.start();
+    assert!(server.logged(", up to 4 connections; "), "the capacity");
+    server
+}
+
+/// Clients that keep every slot busy: each has asked for much and reads nothing.
+fn busy(server: &Server) -> Vec<Client> {
+    (0..4)
+        .map(|_| {
+            let mut client = server.client();
+            client.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+            client.take(1);
+            client
+        })
+        .collect()
+}
+
+#[test]
+fn the_oldest_idle_connection_gives_way() {
+    for scheduler in ["Fair", "ReusePort"] {
+        for policy in ["Resist", "Drop", "TooBusy"] {
+            let server = serve(scheduler, policy);
+            let mut idle: Vec<_> = (0..4)
+                .map(|_| {
+                    let mut client = server.client();
+                    client.get("/a.txt").is(200);
+                    std::thread::sleep(Duration::from_millis(20));
+                    client
+                })
+                .collect();
+            let mut client = server.client();
+            assert_eq!(client.get("/a.txt").is(200).text(), "alpha", "{scheduler} {policy}");
+            idle[0].is_closed();
+            for client in &mut idle[1..] {
+                client.get("/a.txt").is(200);
+            }
+        }
+    }
+}
+
+#[test]
+fn resist_lets_clients_wait_until_a_slot_is_free() {
+    for scheduler in ["Fair", "ReusePort"] {
+        let server = serve(scheduler, "Resist");
+        let mut held = busy(&server);
+        let mut waiting = server.client();
+        waiting.send("GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
+        waiting.is_silent(Duration::from_millis(300));
+        drop(held.pop());
+        assert_eq!(waiting.answer(false).is(200).text(), "alpha", "{scheduler}");
+        // And those that held the slots lose nothing by it.
+        let big = pattern(4_000_000);
+        for client in &mut held {
+            let head = client.take(1000);
+            let at = head.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+            assert!(client.take(big.len() - (head.len() - at)) == big[head.len() - at..]);
+        }
+    }
+}
+
+#[test]
+fn resist_goes_on_when_a_busy_connection_becomes_idle() {
+    for scheduler in ["Fair", "ReusePort"] {
+        let server = serve(scheduler, "Resist");
+        let mut held = busy(&server);
+        let mut waiting = server.client();
+        waiting.send("GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
+        waiting.is_silent(Duration::from_millis(300));
+        held[0].take(4_000_000);
+        assert_eq!(waiting.answer(false).is(200).text(), "alpha", "{scheduler}");
+    }
+}
+
+#[test]
+fn drop_closes_without_a_word() {
+    for scheduler in ["Fair", "ReusePort"] {
+        let server = serve(scheduler, "Drop");
+        let held = busy(&server);
+        for _ in 0..5 {
+            let mut client = server.client();
+            client.try_send(b"GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
+            assert_eq!(client.rest(), b"", "{scheduler}");
+        }
+        drop(held);
+        assert!(eventually(|| server.exchange("GET /a.txt HTTP/1.0\r\n\r\n").starts_with(b"HTTP/1.1 200 OK\r\n")));
+    }
+}
+
+#[test]
+fn too_busy_says_when_to_come_again() {
+    for scheduler in ["Fair", "ReusePort"] {
+        let server = serve(scheduler, "TooBusy");
+        let held = busy(&server);
+        for _ in 0..5 {
+            let mut client = server.client();
+            client.send("GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
+            let (retry, length, close) = ("Retry-After: 17", "Content-Length: 0", "Connection: Close");
+            client.answer(false).has_head(&["HTTP/1.1 503 Service Unavailable", SERVER, retry, length, close]);
+            client.is_closed();
+        }
+        drop(held);
+        assert!(eventually(|| server.exchange("GET /a.txt HTTP/1.0\r\n\r\n").starts_with(b"HTTP/1.1 200 OK\r\n")));
+        let answer = server.get("/a.txt");
+        assert!(answer.masked().contains(&DATE.to_string()), "{scheduler}: {}", answer.head);
+    }
+}
+
+#[test]
+fn silent_clients_give_way_before_idle_ones() {
+    let server = serve("Fair", "Drop");
+    let mut idle = server.client();
+    idle.get("/a.txt").is(200);
+    let mut silent: Vec<_> = (0..3).map(|_| server.client()).collect();
+    // Until they count as silent.
+    std::thread::sleep(Duration::from_millis(800));
+    for _ in 0..2 {
+        server.get("/a.txt").is(200);
+    }
+    silent[0].is_closed();
+    idle.get("/a.txt").is(200);
+}

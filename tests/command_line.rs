@@ -1,0 +1,186 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::util::{Ended, Server, Setup};
+
+const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
+
+fn run(words: &[&str]) -> Ended {
+    let words: Vec<_> = words.iter().map(|word| word.into()).collect();
+    Server::run_to_end(Setup::new().command_as_is(&words))
+}
+
+#[test]
+fn what_is_printed() {
+    for option in ["-h", "--help"] {
+        let ended = run(&[option]);
+        assert_eq!((ended.code, ended.log.as_str()), (Some(0), ""), "{option}");
+        assert!(ended.out.starts_with("Usage: monkey [OPTION]...\n"), "{}", ended.out);
+    }
+    for option in ["-v", "--version"] {
+        let ended = run(&[option]);
+        assert_eq!((ended.code, ended.out.as_str(), ended.log.as_str()), (Some(0), &*format!("{VERSION}\n"), ""));
+    }
+    for option in ["-b", "--build"] {
+        let ended = run(&[option]);
+        assert_eq!((ended.code, ended.log.as_str()), (Some(0), ""), "{option}");
+        assert!(ended.out.starts_with(&format!("{VERSION}\nSystem  : linux ")), "{}", ended.out);
+        assert!(ended.out.contains("\nPlugins : liana\n"), "{}", ended.out);
+    }
+}
+
+#[test]
+fn what_means_nothing_exits_1_in_one_line() {
+    for (words, what) in [
+        (&["-x"][..], "invalid option '-x'"),
+        (&["--https"], "--https is not in this build: it has no tls"),
+        (&["-o", "/", "-c", "/"], "-o reads no configuration: leave out -c or -o"),
+        (&["-p", "70000"], "port cannot be \"70000\": write a whole number from 0 to 65535"),
+    ] {
+        let ended = run(words);
+        let line = format!("monkey: {what}; `monkey --help` lists the options\n");
+        assert_eq!((ended.code, ended.out, ended.log), (Some(1), String::new(), line));
+    }
+}
+
+#[test]
+fn a_configuration_without_errors() {
+    let setup = Setup::new().server("Timeout 3").argument("--check");
+    let ended = setup.run();
+    let dir = setup.dir.path("conf");
+    assert_eq!((ended.code, ended.log.as_str()), (Some(0), ""));
+    assert_eq!(ended.out, format!("{}: 1 sites, no errors\n", dir.display()));
+    assert!(!setup.dir.path("monkey.pid").exists());
+}
+
+#[test]
+fn all_errors_are_told_and_nothing_is_started() {
+    let setup =
+        Setup::new().server("Timeout soon").server("Timeut 3").host("Fallback index.html").section("ERORS", &[]);
+    setup.dir.write("conf/sites/other", "[HOST]\n    ServerName other\n");
+    setup.dir.write("conf/monkey.mime", "[MIMETYPES]\n    html\n");
+    let conf = setup.dir.path("conf");
+    let at = |file: &str, rest: &str| format!("{}{rest}", conf.join(file).display());
+    let wanted = [
+        at("monkey.conf", ":4:13: Timeout cannot be \"soon\": write a whole number of seconds from 1 to 3600"),
+        at("monkey.conf", ":5:5: unknown key Timeut in [SERVER]: did you mean Timeout?"),
+        at("sites/default", ":4:14: Fallback cannot be \"index.html\": write /PATH of a file, such as /index.html"),
+        at("sites/default", ":5:1: unknown section [ERORS]: this file has [HOST] [ERROR_PAGES] [HEADERS] [CACHE]"),
+        at("sites/other", ":1:1: [HOST] needs DocumentRoot: write a directory"),
+    ];
+    for check in [true, false] {
+        let mut command = setup.command();
+        setup.dir.write("conf/monkey.mime", "[MIMETYPES]\n    html\n");
+        if check {
+            command.arg("--check");
+        }
+        let ended = Server::run_to_end(command);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "check: {check}");
+        for line in &wanted {
+            assert!(ended.log.lines().any(|have| have == line), "no line {line}\n{}", ended.log);
+        }
+        let mime = at("monkey.mime", ":2:");
+        assert!(ended.log.lines().any(|line| line.starts_with(&mime)), "no line {mime}\n{}", ended.log);
+        let last = "monkey: 6 errors in the configuration, nothing started";
+        assert_eq!(ended.log.lines().last(), Some(last), "{}", ended.log);
+        assert!(!ended.log.contains("listening"), "{}", ended.log);
+    }
+}
+
+#[test]
+fn files_that_are_not_there() {
+    let setup = Setup::new();
+    let conf = setup.dir.path("conf");
+    for (file, what) in [
+        ("sites/default", "no such file: the first site must have this name"),
+        ("monkey.mime", "no such file or directory: "),
+        ("monkey.conf", "no such file or directory: "),
+    ] {
+        let command = setup.command();
+        fs::remove_file(conf.join(file)).expect("the file");
+        let ended = Server::run_to_end(command);
+        assert_eq!(ended.code, Some(1), "{file}");
+        let line = format!("{}: {what}", conf.join(file).display());
+        assert!(ended.log.contains(&line), "no {line}\n{}", ended.log);
+    }
+    let ended = run(&["-c", "nowhere"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.log.contains("nowhere: no such file or directory: name another"), "{}", ended.log);
+}
+
+#[test]
+fn a_configuration_that_anyone_may_write_is_refused() {
+    let setup = Setup::new();
+    setup.write();
+    let file = setup.dir.path("conf/sites/default");
+    let command = setup.command();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("a mode");
+    let ended = Server::run_to_end(command);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.log.contains("every user may write here (mode 0666)"), "{}", ended.log);
+}
+
+#[test]
+fn a_folder_without_any_configuration() {
+    let setup = Setup::new().file("page.html", "<p>here").file("sub/x.svg", "<svg/>").file("data", "plain");
+    // Relative to the working directory.
+    let command = setup.command_as_is(&["-o".into(), "root".into(), "-p".into(), "0".into()]);
+    let server = Server::start(setup.dir, command, Default::default());
+    assert!(server.addresses[0].ip().is_unspecified(), "{:?}", server.addresses);
+    let mut client = server.client();
+    let page = client.get("/page.html").is(200);
+    assert_eq!((page.text(), page.field("Content-Type")), ("<p>here", Some("text/html; charset=utf-8")));
+    assert_eq!(client.get("/sub/x.svg").is(200).field("Content-Type"), Some("image/svg+xml; charset=utf-8"));
+    assert_eq!(client.get("/data").is(200).field("Content-Type"), Some("text/plain"));
+    client.get("/").is(403);
+}
+
+#[test]
+fn a_transport_that_is_not_built_in() {
+    let ended = Setup::new().argument("-t").argument("mbedtls").run();
+    assert_eq!(ended.code, Some(1));
+    let line = "command line --transport: the transport mbedtls is not in this build: write liana";
+    assert!(ended.log.contains(line), "{}", ended.log);
+    Setup::new().argument("--transport=liana").file("a", "alpha").start().get("/a").is(200);
+}
+
+#[test]
+fn a_folder_that_is_not_there() {
+    let ended = run(&["-o", "nowhere", "-p", "0"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.log.contains("not a directory: name one that is there after -o"), "{}", ended.log);
+}
+
+#[test]
+fn options_override_the_files_and_relative_paths_have_their_places() {
+    let setup = Setup::new().listen("127.0.0.1:1").workers(1).server("PidFile ../from-conf.pid").file("a", "alpha");
+    setup.write();
+    let conf = setup.dir.path("conf");
+    // Files named by options are relative to the configuration directory, the PID file to the working directory.
+    fs::rename(conf.join("monkey.conf"), conf.join("other.conf")).expect("a rename");
+    fs::rename(conf.join("monkey.mime"), conf.join("other.mime")).expect("a rename");
+    fs::rename(conf.join("sites"), conf.join("hosts")).expect("a rename");
+    let words = "-c conf -s other.conf -m other.mime -S hosts -p 0 -w 2 -I own.pid";
+    let words: Vec<_> = words.split(' ').map(|word| word.into()).collect();
+    let command = setup.command_as_is(&words);
+    let server = Server::start(setup.dir, command, Default::default());
+    assert!(server.logged(": 2 workers, up to "), "the option -w");
+    assert_eq!(server.get("/a").is(200).text(), "alpha");
+    let pid = fs::read_to_string(server.dir.path("own.pid")).expect("a PID file");
+    assert_eq!(pid, format!("{}\n", server.pid()));
+    assert!(!server.dir.path("from-conf.pid").exists());
+}
+
+#[test]
+fn included_files_and_repeated_keys() {
+    let setup = Setup::new().server("Timeout 7").server("Timeout 8").file("a", "alpha");
+    setup.write();
+    setup.dir.write("conf/more/one.conf", "[SERVER]\n    HideVersion On\n");
+    let text = fs::read_to_string(setup.dir.path("conf/monkey.conf")).expect("the file");
+    setup.dir.write("conf/monkey.conf", format!("{text}@INCLUDE more/*.conf\n"));
+    let command = setup.command_as_is(&["-c".into(), "conf".into()]);
+    let server = Server::start(setup.dir, command, Default::default());
+    assert_eq!(server.get("/a").is(200).field("Server"), Some("Monkey"));
+    let line = "monkey.conf:5:5: Timeout is already set at ";
+    assert!(server.logged(line), "a warning with both positions: {line}");
+}

@@ -1,0 +1,232 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::util::{DATE, ETAG, MODIFIED, RANGES, SERVER, Server, Setup, pattern, skipped};
+
+const TEXT: &str = "Content-Type: text/plain; charset=utf-8";
+
+#[test]
+fn hide_version() {
+    let server = Setup::new().server("HideVersion On").file("a.txt", "alpha").start();
+    let bare = "Server: Monkey";
+    let lines = ["HTTP/1.1 200 OK", bare, DATE, MODIFIED, ETAG, TEXT, RANGES, "Content-Length: 5"];
+    server.get("/a.txt").has_head(&lines);
+    for line in ["GET /nothing", "OPTIONS *", "TRACE /", "GET nothing"] {
+        assert_eq!(server.ask(line, "").field("Server"), Some("Monkey"), "{line}");
+    }
+    let refused = server.exchange("nonsense\r\n\r\n");
+    assert!(refused.windows(18).any(|window| window == b"\r\nServer: Monkey\r\n"));
+}
+
+#[test]
+fn resume_off() {
+    let server = Setup::new().server("Resume Off").file("a.txt", "alpha").start();
+    let none = "Accept-Ranges: none";
+    let lines = ["HTTP/1.1 200 OK", SERVER, DATE, MODIFIED, ETAG, TEXT, none, "Content-Length: 5"];
+    for fields in ["", "Range: bytes=1-2\r\n", "Range: bytes=9-\r\n"] {
+        let answer = server.ask("GET /a.txt", fields);
+        answer.has_head(&lines);
+        assert_eq!(answer.text(), "alpha");
+    }
+}
+
+#[test]
+fn index_files_in_their_order() {
+    let setup = Setup::new().server("Indexfile first.html second.txt third.txt").file("index.html", "none");
+    let setup = setup.file("a/second.txt", "2").file("a/third.txt", "3").file("b/third.txt", "3").file("b/x", "");
+    let server = setup.file("c/first.html/x", "a directory").file("c/third.txt", "3").start();
+    let mut client = server.client();
+    client.get("/").is(403);
+    let second = client.get("/a/").is(200);
+    assert_eq!((second.text(), second.field("Content-Type")), ("2", Some("text/plain; charset=utf-8")));
+    assert_eq!(client.get("/b/").is(200).text(), "3");
+    assert_eq!(client.get("/c/").is(200).text(), "3");
+    assert_eq!(client.get("/index.html").is(200).text(), "none");
+}
+
+#[test]
+fn default_mime_type() {
+    let server = Setup::new().server("DefaultMimeType application/x-test").file("a", "1").file("b.odd", "2").start();
+    for path in ["/a", "/b.odd"] {
+        assert_eq!(server.get(path).is(200).field("Content-Type"), Some("application/x-test"));
+    }
+}
+
+#[test]
+fn max_keep_alive_request() {
+    let server = Setup::new().server("MaxKeepAliveRequest 3").file("a.txt", "alpha").start();
+    let mut client = server.client();
+    assert!(!client.get("/a.txt").closes());
+    assert!(!client.get("/nothing").closes());
+    let last = client.get("/a.txt");
+    let close = "Connection: Close";
+    let lines = ["HTTP/1.1 200 OK", SERVER, DATE, MODIFIED, ETAG, TEXT, RANGES, "Content-Length: 5", close];
+    last.has_head(&lines);
+    client.is_closed();
+    // Pipelined requests count too, and those beyond get no answer.
+    let mut client = server.client();
+    client.send("GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n".repeat(5));
+    let closes: Vec<bool> = (0..3).map(|_| client.answer(false).is(200).closes()).collect();
+    assert_eq!(closes, [false, false, true]);
+    client.half_close();
+    client.is_closed();
+}
+
+#[test]
+fn keep_alive_off() {
+    let server = Setup::new().server("KeepAlive Off").file("a.txt", "alpha").start();
+    for fields in ["", "Connection: keep-alive\r\n"] {
+        let mut client = server.client();
+        assert!(client.ask("GET /a.txt", fields).is(200).closes());
+        client.is_closed();
+    }
+}
+
+#[test]
+fn max_request_size_bounds_the_head_and_no_body() {
+    let server = Setup::new().server("MaxRequestSize 1").file("a.txt", "alpha").start();
+    let head = |len: usize| {
+        let start = "POST /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\nX: ";
+        format!("{start}{}\r\n\r\n", "x".repeat(len - start.len() - 4))
+    };
+    let mut client = server.client();
+    client.send(head(1024)).send(pattern(100_000));
+    client.answer(false).is(200);
+    client.get("/a.txt").is(200);
+    for (length, ends) in [(1025, true), (1029, false), (9000, true), (9000, false)] {
+        let mut client = server.client();
+        let text = head(length);
+        client.send(if ends { &text[..] } else { &text[..text.len() - 4] });
+        assert!(client.answer(false).is(413).closes(), "{length} {ends}");
+        client.half_close();
+        client.is_closed();
+    }
+}
+
+#[test]
+fn the_table_of_open_files_can_be_left_out() {
+    let server = Setup::new().server("FDT Off").file("a.txt", "alpha").file("big.bin", pattern(300_000)).start();
+    let mut client = server.client();
+    for _ in 0..3 {
+        assert_eq!(client.get("/a.txt").is(200).text(), "alpha");
+        assert!(client.get("/big.bin").is(200).body == pattern(300_000));
+        client.get("/nothing").is(404);
+        assert_eq!(client.ask("GET /a.txt", "Range: bytes=1-2\r\n").is(206).text(), "lp");
+    }
+}
+
+/// A user, a folder below that user's home that everyone may write to, and its name as `UserDir` has it. Some system
+/// accounts live in `/` or in `/dev`.
+fn user_with_folder() -> Option<(String, PathBuf, &'static str)> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    for line in passwd.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [user, _, _, _, _, home, ..] = fields[..] else { continue };
+        let folder = match home {
+            "/dev" => "shm",
+            "/" => "tmp",
+            _ => continue,
+        };
+        let path = Path::new(home).join(folder);
+        if path.is_dir() {
+            return Some((user.into(), path, folder));
+        }
+    }
+    None
+}
+
+#[test]
+fn user_directories() {
+    let setup = Setup::new().file("~nobody/a.txt", "below the root");
+    let server = setup.start();
+    assert_eq!(server.get("/~nobody/a.txt").is(200).text(), "below the root", "off unless set");
+
+    let Some((user, path, folder)) = user_with_folder() else {
+        return skipped("no account has a home below which files can be made");
+    };
+    let name = format!("monkey-test-{}.txt", std::process::id());
+    fs::write(path.join(&name), "of a user").expect("a file");
+    let server = Setup::new().server(&format!("UserDir {folder}")).file("a.txt", "alpha").start();
+    let answers = [format!("/~{user}/{name}"), format!("/~{user}/x/../{name}"), format!("/%7e{user}/{name}")];
+    let answers = answers.map(|path| server.get(&path));
+    let unknown = server.get(&format!("/~no-such-user/{name}"));
+    let bare = server.get(&format!("/~{user}"));
+    let climbing = server.get(&format!("/~{user}/%2e%2e/%2e%2e/etc/passwd"));
+    let up = server.get(&format!("/~{user}/../a.txt"));
+    let _ = fs::remove_file(path.join(&name));
+    for answer in answers {
+        assert_eq!(answer.is(200).text(), "of a user");
+    }
+    unknown.is(404);
+    climbing.is(403);
+    assert_eq!(up.is(200).text(), "alpha");
+    assert_eq!(bare.is(301).field("Location"), Some(&*format!("/~{user}/")));
+}
+
+#[test]
+fn a_locked_pid_file_keeps_a_second_server_from_starting() {
+    let setup = Setup::new().server("PidFile ../monkey.pid").file("a.txt", "alpha");
+    setup.write();
+    let again = setup.command_as_is(&["-c".into(), "conf".into()]);
+    let mut server = setup.start();
+    let file = server.dir.path("monkey.pid");
+    assert_eq!(fs::read_to_string(&file).expect("a PID file"), format!("{}\n", server.pid()));
+    let ended = Server::run_to_end(again);
+    assert_eq!(ended.code, Some(1));
+    let line = format!("a server runs already as process {}; stop it or name another PidFile", server.pid());
+    assert!(ended.log.contains(&line), "{}", ended.log);
+    server.get("/a.txt").is(200);
+    server.signal("TERM");
+    assert_eq!(server.ended(), Some(0));
+    assert!(!file.exists(), "removed at the end");
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_an_error() {
+    let setup = Setup::new().server("PidFile ../nowhere/monkey.pid");
+    let ended = setup.run();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.log.contains("nowhere/monkey.pid: No such file or directory"), "{}", ended.log);
+}
+
+#[test]
+fn more_than_the_memory_can_hold() {
+    let ended = Setup::new().server("MemoryLimit 512").workers(8).run();
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.log.contains("MemoryLimit 512 KB is too little for 8 workers: raise MemoryLimit to "),
+        "{}",
+        ended.log
+    );
+    let ended = Setup::new().server("FDLimit 40").run();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.log.contains("raise FDLimit or `ulimit -n`"), "{}", ended.log);
+}
+
+#[test]
+fn the_parts_of_the_memory_are_never_more_than_the_whole() {
+    for (limit, workers) in [(1700, 1), (1900, 1), (2500, 1), (2500, 2), (2600, 2), (3500, 3), (9000, 2)] {
+        let server = Setup::new().server(&format!("MemoryLimit {limit}")).workers(workers).start();
+        let log = server.log();
+        let numbers = log.split_once("memory: at most ").and_then(|(_, rest)| rest.split_once(" KB: "));
+        let (total, told) = numbers.and_then(|(numbers, _)| numbers.split_once(" of ")).expect("the division");
+        assert_eq!(told, limit.to_string());
+        assert!(total.parse::<u32>().is_ok_and(|total| total <= limit), "{log}");
+    }
+}
+
+#[test]
+fn messages_to_the_system_log() {
+    let setup = Setup::new().server("LogTarget syslog").file("a.txt", "alpha");
+    if !cfg!(feature = "syslog") {
+        let ended = setup.run();
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.log.contains("syslog is not in this build: write stderr"), "{}", ended.log);
+        return;
+    }
+    if Path::new("/dev/log").exists() {
+        return skipped("a system log runs here, and what it gets is not ours to read");
+    }
+    // Where there is none, the messages are not lost: they go to stderr, which is how the port is known here.
+    setup.start().get("/a.txt").is(200);
+}

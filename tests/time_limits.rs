@@ -1,0 +1,113 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::util::{Client, DATE, SERVER, Server, Setup, pattern};
+
+const HTML: &str = "Content-Type: text/html; charset=utf-8";
+const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n";
+
+fn serve(scheduler: &str) -> Server {
+    let setup = Setup::new().server("Timeout 1").server("KeepAliveTimeout 2").server("DeferAccept 0").workers(1);
+    let setup = setup.server("SendBuffer 131072").server(&format!("Scheduler {scheduler}"));
+    setup.file("a.txt", "alpha").file("big.bin", pattern(3_000_000)).start()
+}
+
+/// Asserts a 408 of the right form and the end of the connection.
+fn timed_out(client: &mut Client) {
+    let answer = client.answer(false);
+    let length = format!("Content-Length: {}", answer.body.len());
+    answer.has_head(&["HTTP/1.1 408 Request Timeout", SERVER, DATE, HTML, &length, "Connection: Close"]);
+    client.half_close();
+    client.is_closed();
+}
+
+/// How each kind of client behaves, all at once: every one waits for a limit of its own.
+#[test]
+fn every_wait_has_its_end() {
+    type Behaviour = fn(&Server);
+    let behaviours: [Behaviour; 8] = [
+        // Silent from the start: closed without a word.
+        |server| server.client().is_closed(),
+        // Half a head.
+        |server| timed_out(server.client().send("GET /a.txt HTTP/1.1\r\nHost: te")),
+        // Empty lines are no request.
+        |server| server.client().send("\r\n\r\n").is_closed(),
+        // A byte now and then does not prolong it: the time counts from accept.
+        |server| {
+            let mut client = server.client();
+            let begun = Instant::now();
+            for byte in GET.bytes() {
+                if !client.try_send(&[byte]) {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(150));
+                if begun.elapsed() > Duration::from_secs(3) {
+                    break;
+                }
+            }
+            assert!(client.rest().starts_with(b"HTTP/1.1 408 "), "a trickled head");
+        },
+        // Idle after an answer: closed without a word, after a time of its own.
+        |server| {
+            let mut client = server.client();
+            client.get("/a.txt").is(200);
+            client.is_silent(Duration::from_millis(1500));
+            client.is_closed();
+        },
+        // Half of a later head: its time counts from its first byte.
+        |server| {
+            let mut client = server.client();
+            client.get("/a.txt").is(200);
+            thread::sleep(Duration::from_millis(1200));
+            client.get("/a.txt").is(200);
+            timed_out(client.send("GET /a.t"));
+        },
+        // A body that never comes: closed after the answer.
+        |server| {
+            let mut client = server.client();
+            client.send("POST /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf");
+            client.answer(false).is(200);
+            client.is_closed();
+        },
+        // One that reads nothing of a large answer, behind one that reads slowly, which is served to the end.
+        |server| {
+            let request = "GET /big.bin HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+            let mut slow = server.client();
+            let mut all = slow.send(request).take(1);
+            let mut still = server.client();
+            still.send(request).take(1);
+            for _ in 0..8 {
+                all.extend(slow.take(300_000));
+                thread::sleep(Duration::from_millis(350));
+            }
+            assert!(still.rest().len() < 2_000_000, "one that reads nothing is cut off");
+            all.extend(slow.rest());
+            let body = all.windows(4).position(|window| window == b"\r\n\r\n").map(|at| &all[at + 4..]);
+            assert!(body == Some(&pattern(3_000_000)[..]), "one that reads slowly is not");
+        },
+    ];
+    thread::scope(|scope| {
+        for scheduler in ["Fair", "ReusePort"] {
+            scope.spawn(move || {
+                let server = serve(scheduler);
+                thread::scope(|scope| {
+                    for behaviour in behaviours {
+                        let server = &server;
+                        scope.spawn(move || behaviour(server));
+                    }
+                });
+                assert_eq!(server.get("/a.txt").is(200).text(), "alpha");
+            });
+        }
+    });
+}
+
+#[test]
+fn silent_clients_are_closed_where_the_kernel_holds_them_back_too() {
+    let server = Setup::new().server("Timeout 1").server("DeferAccept 1").file("a.txt", "alpha").start();
+    let mut clients: Vec<_> = (0..10).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.is_closed();
+    }
+    server.get("/a.txt").is(200);
+}

@@ -1,0 +1,146 @@
+//! A client that sends just the bytes it is told to, and reads just one answer at a time.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{Answer, PATIENCE, Record};
+
+/// The text of a request: the line, Host, then `fields`, each with its line end.
+pub fn request(line: &str, fields: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: test\r\n{fields}\r\n")
+}
+
+/// One connection.
+pub struct Client {
+    stream: TcpStream,
+    /// Read and not yet part of an answer.
+    read: Vec<u8>,
+    record: Record,
+}
+
+impl Client {
+    /// Connects.
+    pub fn new(address: SocketAddr, record: Record) -> Client {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a limit");
+        stream.set_nodelay(true).expect("no delay");
+        Client { stream, read: Vec::new(), record }
+    }
+
+    /// Sends bytes.
+    #[track_caller]
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client {
+        self.record.note("sent", bytes.as_ref());
+        self.stream.write_all(bytes.as_ref()).expect("the server takes what is sent");
+        self
+    }
+
+    /// Sends what the server may refuse to take: a connection that breaks is no failure.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.record.note("sent", bytes);
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Sends a request made by [`request`] and reads its answer.
+    #[track_caller]
+    pub fn ask(&mut self, line: &str, fields: &str) -> Answer {
+        self.send(request(line, fields));
+        self.answer(line.starts_with("HEAD "))
+    }
+
+    /// A GET.
+    #[track_caller]
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), "")
+    }
+
+    /// Reads one answer. That to HEAD, and a 304, have no content whatever they announce (RFC 9112 section 6.3).
+    #[track_caller]
+    pub fn answer(&mut self, to_head: bool) -> Answer {
+        let mut searched = 0;
+        let end = loop {
+            if let Some(at) = self.read[searched..].windows(4).position(|window| window == b"\r\n\r\n") {
+                break searched + at + 4;
+            }
+            searched = self.read.len().saturating_sub(3);
+            assert!(self.fill(), "the connection ended in a head: {:?}", self.read.escape_ascii().to_string());
+        };
+        let head: Vec<u8> = self.read.drain(..end).collect();
+        self.record.note("answer", &head);
+        let mut answer = Answer::of_head(head);
+        if answer.status == 304 {
+            assert_eq!(answer.length(), None, "a 304 with a length");
+        } else {
+            let length = answer.length().unwrap_or_else(|| panic!("an answer without a length:\n{}", answer.head));
+            if !to_head {
+                answer.body = self.take(length as usize);
+            }
+        }
+        answer
+    }
+
+    /// Reads so many bytes.
+    #[track_caller]
+    pub fn take(&mut self, length: usize) -> Vec<u8> {
+        while self.read.len() < length {
+            assert!(self.fill(), "the connection ended after {} of {length} bytes", self.read.len());
+        }
+        let bytes: Vec<u8> = self.read.drain(..length).collect();
+        self.record.note("body", &bytes);
+        bytes
+    }
+
+    /// Reads what there is, at least one byte. False = the connection has ended.
+    fn fill(&mut self) -> bool {
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    self.read.extend_from_slice(&bytes[..count]);
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                    self.record.note("reset", b"");
+                    return false;
+                }
+                Err(error) => panic!("nothing to read, and the connection is open: {error}"),
+            }
+        }
+    }
+
+    /// Asserts that the server ends the connection without another byte.
+    #[track_caller]
+    pub fn is_closed(&mut self) {
+        let more = self.fill();
+        assert!(!more && self.read.is_empty(), "more came: {:?}", self.read.escape_ascii().to_string());
+    }
+
+    /// Asserts that nothing comes and the connection stays open for a while.
+    #[track_caller]
+    pub fn is_silent(&mut self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("a limit");
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            other => panic!("something came: {other:?} {byte:?}"),
+        }
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    }
+
+    /// Everything until the server ends the connection, however it ends.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill() {}
+        self.record.note("rest", &self.read);
+        std::mem::take(&mut self.read)
+    }
+
+    /// Ends the sending side.
+    pub fn half_close(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
