@@ -5,6 +5,19 @@ use crate::wire::date::parse_date;
 use crate::wire::etag::{IfRange, matches_strong, matches_weak, parse_if_range};
 use crate::wire::head::{Method, Name};
 
+/// Length of an entity tag: sixteen digits in quotes.
+pub(super) const ETAG_LEN: usize = 18;
+
+/// The text of an entity tag.
+pub(super) fn etag_text(etag: u64) -> [u8; ETAG_LEN] {
+    let mut text = [b'"'; ETAG_LEN];
+    for (place, digit) in text.iter_mut().skip(1).take(16).enumerate() {
+        let nibble = (etag >> (60 - 4 * place)) & 15;
+        *digit = b"0123456789abcdef".get(nibble as usize).copied().unwrap_or(b'0');
+    }
+    text
+}
+
 /// The validators of a file as it is now.
 pub struct Validators<'a> {
     /// The strong entity tag, in quotes.

@@ -5,8 +5,9 @@ use crate::file::fill::push_site_fields;
 use crate::file::handler::{Handler, Scene};
 use crate::http::output::{Sink, server_field};
 use crate::http::page::{PAGE_TYPE, page_len, push_page};
+use crate::vhost::entry::Key;
 use crate::vhost::request::Request;
-use crate::vhost::table::{EntryId, Key};
+use crate::vhost::table::EntryId;
 use crate::wire::target::write_encoded;
 
 /// Methods a static file answers.

@@ -1,5 +1,6 @@
 //! Writing down what a path led to: the head of its plain answer, its entry in the table, a small file's content.
 
+use crate::file::conditional::etag_text;
 use crate::file::error::push_error;
 use crate::file::handler::{Handler, Scene};
 use crate::file::resolve::{Opened, Outcome, resolve};
@@ -7,23 +8,11 @@ use crate::http::output::{Output, Sink, server_field};
 use crate::limits::{KEY_MAX, SMALL_FILE_MAX};
 use crate::sys::Errno;
 use crate::sys::file::read_at;
+use crate::vhost::entry::{Key, Layout, NewEntry, hash_bytes, identity_of};
 use crate::vhost::live::Live;
-use crate::vhost::table::{EntryId, Half, Key, Layout, NewEntry, hash_bytes, identity_of};
+use crate::vhost::table::{EntryId, Half};
 use crate::wire::accept::Coding;
 use crate::wire::date::{DATE_LEN, write_date};
-
-/// Length of an entity tag: sixteen digits in quotes.
-pub(super) const ETAG_LEN: usize = 18;
-
-/// The text of an entity tag.
-pub(super) fn etag_text(etag: u64) -> [u8; ETAG_LEN] {
-    let mut text = [b'"'; ETAG_LEN];
-    for (place, digit) in text.iter_mut().skip(1).take(16).enumerate() {
-        let nibble = (etag >> (60 - 4 * place)) & 15;
-        *digit = b"0123456789abcdef".get(nibble as usize).copied().unwrap_or(b'0');
-    }
-    text
-}
 
 /// The response fields of a site that apply to a path, and its cache rule.
 pub(super) fn push_site_fields(out: &mut Output, live: &Live, site: u16, path: &[u8], cached: bool) {

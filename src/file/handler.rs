@@ -3,17 +3,17 @@
 use std::io;
 
 use crate::file::body::Body;
-use crate::file::conditional::{Validators, Verdict, judge, range_applies};
+use crate::file::conditional::{Validators, Verdict, etag_text, judge, range_applies};
 use crate::file::error::{ALLOW, push_options, redirect_site, redirect_to_directory};
-use crate::file::fill::etag_text;
 use crate::file::resolve::{Outcome, PathRoom, resolve, variant_of};
 use crate::http::clock::Clock;
 use crate::http::output::{Output, Sink, Text, server_field};
 use crate::storage::pool::Pool;
+use crate::vhost::entry::Key;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
 use crate::vhost::roots::Roots;
-use crate::vhost::table::{EntryId, Key, OpenFiles};
+use crate::vhost::table::{EntryId, OpenFiles};
 use crate::wire::accept::{accepts_html, parse_accept_encoding};
 use crate::wire::head::{Method, Name};
 use crate::wire::range::{ByteRange, Ranges, parse_range};

@@ -5,17 +5,15 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ::log::{error, info, warn};
+use ::log::info;
 
-use crate::config::{Options, Scheduler as Mode};
+use crate::config::Options;
 use crate::server::acceptor::{Acceptor, Burst};
-use crate::server::listeners::{Listener, reopen};
+use crate::server::listeners::Listener;
 use crate::server::shared::{SPECIAL, Shared};
-use crate::server::start::open_log;
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, SignalFd};
-use crate::vhost::live::Live;
 
 /// The signals by epoll's name.
 const SIGNALS: u64 = SPECIAL - 1;
@@ -91,52 +89,6 @@ impl Scheduler {
             Some(listener) => self.acceptor.accept(listener.socket.as_fd()),
             None => Burst::Done,
         }
-    }
-
-    /// SIGHUP: reads everything first; what is wrong, or can not change while the server runs, changes nothing.
-    fn reload(&mut self) {
-        if let Some(notifier) = &self.notifier {
-            let _ = notifier.reloading(crate::sys::clock::monotonic_us());
-        }
-        self.try_reload();
-        if let Some(notifier) = &self.notifier {
-            let _ = notifier.ready();
-        }
-    }
-
-    fn try_reload(&mut self) {
-        let (config, warnings) = match crate::config::load(&self.options) {
-            Ok(loaded) => loaded,
-            Err(report) => {
-                for diagnostic in &report.diagnostics {
-                    error!("{diagnostic}");
-                }
-                return error!("reload refused: {} errors; the server goes on as it was", report.errors());
-            }
-        };
-        for warning in &warnings {
-            warn!("{warning}");
-        }
-        let old = self.shared.live();
-        let mut refused: Vec<&str> = old.config().server.needs_restart(&config.server).collect();
-        if config.server.scheduler == Mode::ReusePort && config.server.listen != old.config().server.listen {
-            refused.push("Listen");
-        }
-        if !refused.is_empty() {
-            return error!("reload refused: needs restart: {}", refused.join(", "));
-        }
-        if config.server.scheduler == Mode::Fair
-            && let Err(error) = reopen(&config.server, &mut self.listeners)
-        {
-            return error!("reload refused: {error}");
-        }
-        self.acceptor.configure(&config.server);
-        let live = Arc::new(Live::new(config));
-        if let Err(error) = open_log(&live) {
-            warn!("{error}");
-        }
-        self.shared.set_live(live);
-        info!("configuration reloaded");
     }
 
     fn stop(&mut self, signal: Signal) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ::log::{info, warn};
 
-use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
+use crate::config::{Config, Options, Scheduler as Mode};
 use crate::file::handler::Handler;
 use crate::http::clock::Clock;
 use crate::http::output::Output;
@@ -22,6 +22,7 @@ use crate::server::acceptor::Acceptor;
 use crate::server::budget::{Budget, BudgetError};
 use crate::server::io::Io;
 use crate::server::listeners::{ListenError, Listener, open, open_again};
+use crate::server::reload::open_log;
 use crate::server::scheduler::Scheduler;
 use crate::server::shared::{Gate, SPECIAL, Shared};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
@@ -81,15 +82,6 @@ impl std::error::Error for StartError {}
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System(what, error)
-}
-
-/// Sends messages where the configuration says.
-pub(super) fn open_log(live: &Live) -> Result<(), log::LogError> {
-    let target = match live.config().server.log_target {
-        LogTarget::Stderr => log::Target::Stderr,
-        LogTarget::Syslog => log::Target::Syslog,
-    };
-    log::init(target, log::DEFAULT_LEVEL)
 }
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.

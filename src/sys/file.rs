@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::errno::{Errno, check, count};
-use super::walk;
+use super::walk::{self, OPEN_FLAGS};
 
 /// What the server needs to know of an open file (statx(2)); every field is 64 bits wide on every target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,9 +52,6 @@ const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
 const RESOLVE_NO_SYMLINKS: u64 = 0x04;
 const RESOLVE_BENEATH: u64 = 0x08;
 
-/// O_NONBLOCK keeps a fifo in the document root from stopping a worker; O_NOCTTY a terminal from becoming ours.
-const OPEN_FLAGS: libc::c_int = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-
 /// Set once the kernel said that it has no openat2(2) (before Linux 5.6), or by a test.
 static WALK: AtomicBool = AtomicBool::new(false);
 
@@ -78,7 +75,7 @@ pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
 pub fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
     if !WALK.load(Ordering::Relaxed) {
         let how = OpenHow {
-            flags: (OPEN_FLAGS | libc::O_LARGEFILE) as u64,
+            flags: OPEN_FLAGS as u64,
             mode: 0,
             resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | if symlinks { 0 } else { RESOLVE_NO_SYMLINKS },
         };
@@ -96,25 +93,6 @@ pub fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result
         }
     }
     walk::open_beneath(root, path, symlinks)
-}
-
-/// Opens one component of a path without following a link. With `directory`, only to go on from it.
-pub(super) fn open_component(at: BorrowedFd<'_>, name: &CStr, directory: bool) -> Result<OwnedFd, Errno> {
-    let flags = if directory {
-        libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC | libc::O_NOFOLLOW
-    } else {
-        OPEN_FLAGS | libc::O_LARGEFILE | libc::O_NOFOLLOW
-    };
-    // SAFETY: `name` is a NUL-terminated string and `at` an open directory.
-    let fd = check(unsafe { libc::openat(at.as_raw_fd(), name.as_ptr(), flags) })?;
-    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Reads where the link `name` points to. The answer is cut at the buffer's length.
-pub(super) fn read_link(at: BorrowedFd<'_>, name: &CStr, target: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: `name` is NUL-terminated; the pointer and length are those of one live, writable slice.
-    count(unsafe { libc::readlinkat(at.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) })
 }
 
 #[repr(C)]

@@ -4,15 +4,18 @@
 //! and the walk starts anew from the root; so a link swapped in between can only fail, never lead out.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::errno::Errno;
-use super::file::{open_component, read_link};
+use super::errno::{Errno, check, count};
 
 /// Longest path after links are replaced, as the kernel's PATH_MAX.
 const PATH_MAX: usize = 4096;
 /// Most links followed in one path, as the kernel's own limit.
 const LINKS_MAX: usize = 40;
+
+/// O_NONBLOCK keeps a fifo in the document root from stopping a worker; O_NOCTTY a terminal from becoming ours.
+pub(super) const OPEN_FLAGS: libc::c_int =
+    libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_LARGEFILE;
 
 /// As [`super::file::open_beneath`], by a walk. Not inlined: its frame would be every caller's.
 #[inline(never)]
@@ -40,6 +43,25 @@ pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) ->
         }
     }
     Err(Errno::LOOP)
+}
+
+/// Opens one component of a path without following a link. With `directory`, only to go on from it.
+fn open_component(at: BorrowedFd<'_>, name: &CStr, directory: bool) -> Result<OwnedFd, Errno> {
+    let flags = if directory {
+        libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC | libc::O_NOFOLLOW
+    } else {
+        OPEN_FLAGS | libc::O_NOFOLLOW
+    };
+    // SAFETY: `name` is a NUL-terminated string and `at` an open directory.
+    let fd = check(unsafe { libc::openat(at.as_raw_fd(), name.as_ptr(), flags) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads where the link `name` points to. The answer is cut at the buffer's length.
+fn read_link(at: BorrowedFd<'_>, name: &CStr, target: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: `name` is NUL-terminated; the pointer and length are those of one live, writable slice.
+    count(unsafe { libc::readlinkat(at.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) })
 }
 
 enum Pass {

@@ -1,0 +1,185 @@
+//! Sending answers: what is ready at once, what is gathered, and what a slow client leaves for later.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::file::body::Body;
+use crate::http::output::Sink;
+use crate::plugin::transport::Transport;
+use crate::server::connection::{Connection, Held};
+use crate::server::io::{Flow, Io};
+use crate::storage::pool::Pool;
+use crate::sys::Errno;
+use crate::vhost::table::EntryId;
+
+/// Bytes of files sent in one turn.
+const SENT_A_TURN: u64 = 1024 * 1024;
+
+impl<T: Transport> Io<T> {
+    /// Gathers or sends what a request was answered with. None = go on with the next request.
+    pub(super) fn deliver(&mut self, connection: &mut Connection, body: Body, alone: bool) -> Option<Flow> {
+        match body {
+            Body::Nothing => {}
+            Body::Ready { entry } => {
+                let answer = self.handler.table().answer(entry).unwrap_or_default();
+                if alone && self.out.is_empty() {
+                    return match write(self.transport, connection.socket(), answer, false) {
+                        Ok(sent) if sent == answer.len() => Some(Flow::Starved),
+                        Ok(sent) => Some(self.keep_rest(connection, entry, sent)),
+                        Err(_) => Some(Flow::Failed),
+                    };
+                }
+                self.out.push(answer);
+            }
+            body => {
+                connection.body = body;
+                return match self.send(connection, true) {
+                    Flow::Starved => match self.pump(connection) {
+                        Flow::Starved if connection.last => Some(Flow::Last),
+                        Flow::Starved => None,
+                        flow => Some(flow),
+                    },
+                    flow => Some(flow),
+                };
+            }
+        }
+        if connection.last {
+            return Some(match self.send(connection, false) {
+                Flow::Starved => Flow::Last,
+                flow => flow,
+            });
+        }
+        None
+    }
+
+    /// Remembers what of a ready answer was not sent: a body by its file, the rest in a buffer.
+    fn keep_rest(&mut self, connection: &mut Connection, entry: EntryId, sent: usize) -> Flow {
+        let table = self.handler.table_mut();
+        let Some((head, file, size)) =
+            table.entry(entry).map(|entry| (usize::from(entry.layout.head), entry.file.is_some(), entry.size))
+        else {
+            return Flow::Failed;
+        };
+        let answer = table.answer(entry).unwrap_or_default();
+        if !file {
+            return hold(&mut self.pool, &mut connection.output, answer.get(sent..).unwrap_or_default());
+        }
+        let rest = answer.get(sent..head).unwrap_or_default();
+        if !rest.is_empty() && hold(&mut self.pool, &mut connection.output, rest) == Flow::Failed {
+            return Flow::Failed;
+        }
+        let offset = sent.saturating_sub(head) as u64;
+        table.pin(entry);
+        connection.body = Body::File { entry, offset, remaining: size.saturating_sub(offset) };
+        Flow::Blocked
+    }
+
+    /// Sends what is gathered. Starved = it is all sent.
+    pub(super) fn send(&mut self, connection: &mut Connection, more: bool) -> Flow {
+        let bytes = self.out.bytes();
+        if bytes.is_empty() {
+            return Flow::Starved;
+        }
+        let Ok(sent) = write(self.transport, connection.socket(), bytes, more) else {
+            self.out.clear();
+            return Flow::Failed;
+        };
+        let flow = match bytes.get(sent..) {
+            Some([]) | None => Flow::Starved,
+            Some(rest) => hold(&mut self.pool, &mut connection.output, rest),
+        };
+        self.out.clear();
+        flow
+    }
+
+    /// Sends what a connection has under way. Starved = it is all sent.
+    pub(super) fn pump(&mut self, connection: &mut Connection) -> Flow {
+        let mut sent_now = 0u64;
+        loop {
+            if let Some(held) = &mut connection.output {
+                let bytes = self.pool.get(&held.buffer);
+                let rest = bytes.get(usize::from(held.start)..usize::from(held.end)).unwrap_or_default();
+                let more = !matches!(connection.body, Body::Nothing);
+                let Ok(sent) = write(self.transport, connection.socket.as_fd(), rest, more) else {
+                    return Flow::Failed;
+                };
+                if sent > 0 {
+                    connection.since = self.clock.now();
+                }
+                if sent < rest.len() {
+                    held.start = held.start.saturating_add(sent as u16);
+                    return Flow::Blocked;
+                }
+                if let Some(held) = connection.output.take() {
+                    self.pool.give(held.buffer);
+                }
+            }
+            if sent_now >= SENT_A_TURN {
+                return Flow::Turn;
+            }
+            if let Body::Parts { remaining: 0, .. } = connection.body {
+                let go_on = self.handler.next_part(&mut connection.body, &self.pool, &mut self.out);
+                if !go_on {
+                    let body = std::mem::take(&mut connection.body);
+                    self.handler.drop_body(body, &mut self.pool);
+                }
+                match self.send(connection, go_on) {
+                    Flow::Starved => continue,
+                    flow => return flow,
+                }
+            }
+            let (entry, offset, remaining) = match &mut connection.body {
+                Body::Nothing | Body::Ready { .. } => return Flow::Starved,
+                Body::File { entry, offset, remaining } | Body::Parts { entry, offset, remaining, .. } => {
+                    (*entry, offset, remaining)
+                }
+            };
+            let Some(file) = self.handler.table().file(entry) else { return Flow::Failed };
+            let len = usize::try_from(*remaining).unwrap_or(usize::MAX).min(SENT_A_TURN as usize);
+            if len > 0 {
+                match self.transport.write_file(connection.socket.as_fd(), file, *offset, len) {
+                    // The file ends before its length: it was cut while it was sent.
+                    Ok(0) => return Flow::Failed,
+                    Ok(sent) => {
+                        let sent = (sent as u64).min(*remaining);
+                        *offset += sent;
+                        *remaining -= sent;
+                        sent_now += sent;
+                        connection.since = self.clock.now();
+                        if sent < len as u64 {
+                            return Flow::Blocked;
+                        }
+                    }
+                    Err(Errno::AGAIN) => return Flow::Blocked,
+                    Err(Errno::INTR) => {}
+                    Err(_) => return Flow::Failed,
+                }
+            }
+            if let Body::File { remaining: 0, .. } = connection.body {
+                let body = std::mem::take(&mut connection.body);
+                self.handler.drop_body(body, &mut self.pool);
+                return Flow::Starved;
+            }
+        }
+    }
+}
+
+/// Writes what there is room for, over interruptions; no room is no error.
+fn write<T: Transport>(transport: T, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, Errno> {
+    loop {
+        match transport.write(socket, bytes, more) {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(0),
+            result => return result,
+        }
+    }
+}
+
+/// Keeps bytes in a buffer of the pool. Blocked = kept; Failed = no buffer is free.
+pub(super) fn hold(pool: &mut Pool, place: &mut Option<Held>, bytes: &[u8]) -> Flow {
+    let (Some(buffer), Ok(end)) = (pool.take(bytes.len()), u16::try_from(bytes.len())) else { return Flow::Failed };
+    if let Some(room) = pool.get_mut(&buffer).get_mut(..bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+    *place = Some(Held { buffer, start: 0, end });
+    Flow::Blocked
+}
