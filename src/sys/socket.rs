@@ -101,11 +101,10 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedF
     Ok(socket)
 }
 
-/// The largest segment for buffers of these sizes: None = the path's own. A path like loopback takes 64 KB in one, which
-/// small buffers never fill; the kernel then holds the data back until a timer runs out, 40 to 200 ms each time.
+/// The largest segment for a send buffer of this size: None = the path's own. A path like loopback takes 64 KB in one, which
+/// a small buffer never fills; the kernel then holds the data back until a timer runs out, 40 to 200 ms each time.
 fn segment(options: &ListenOptions) -> Option<libc::c_int> {
-    let shares = [options.send_buffer / 4, options.not_sent_lowat / 2];
-    shares.into_iter().filter(|&bytes| bytes > 0).min().map(|bytes| to_int(bytes.clamp(536, 16_384)))
+    (options.send_buffer > 0).then(|| to_int((options.send_buffer / 4).clamp(536, 16_384)))
 }
 
 /// Sets the options of a listening socket that connections accepted from now on inherit.
@@ -252,11 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_small_enough_for_the_buffers() {
-        let options = ListenOptions { send_buffer: 32_768, not_sent_lowat: 8_192, ..OPTIONS };
+    fn segments_are_small_enough_for_the_buffer() {
+        let options = ListenOptions { send_buffer: 16_384, ..OPTIONS };
         assert_eq!(segment(&options), Some(4_096));
-        assert_eq!(segment(&ListenOptions { not_sent_lowat: 0, ..options }), Some(8_192));
-        assert_eq!(segment(&OPTIONS), None);
+        assert_eq!(segment(&ListenOptions { send_buffer: 0, ..options }), None);
         let listener = listen("127.0.0.1:0".parse().unwrap(), &options).unwrap();
         let _client = TcpStream::connect(local_address(listener.as_fd()).unwrap()).unwrap();
         let (socket, _) = wait_accept(&listener);
