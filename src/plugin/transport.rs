@@ -19,6 +19,9 @@ pub trait Transport: Copy + Send + 'static {
     /// Writes up to `len` bytes of a file from `offset` on; 0 = the file ends before that.
     fn write_file(self, socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len: usize) -> Result<usize, Errno>;
 
+    /// Sends at once what is held back for more to come: called when no more can come until the client has taken some.
+    fn push(self, socket: BorrowedFd<'_>);
+
     /// Ends our side of the connection.
     fn finish(self, socket: BorrowedFd<'_>) -> Result<(), Errno>;
 }

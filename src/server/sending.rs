@@ -146,10 +146,14 @@ impl<T: Transport> Io<T> {
                         sent_now += sent;
                         connection.since = self.clock.now();
                         if sent < len as u64 {
+                            self.transport.push(connection.socket.as_fd());
                             return Flow::Blocked;
                         }
                     }
-                    Err(Errno::AGAIN) => return Flow::Blocked,
+                    Err(Errno::AGAIN) => {
+                        self.transport.push(connection.socket.as_fd());
+                        return Flow::Blocked;
+                    }
                     Err(Errno::INTR) => {}
                     Err(_) => return Flow::Failed,
                 }

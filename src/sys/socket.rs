@@ -202,6 +202,13 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, E
     count(unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
+/// Sends a part segment that was held back for more (tcp(7), TCP_NODELAY flushes pending output). On a path with segments
+/// longer than TCP_NOTSENT_LOWAT, such as loopback, the kernel otherwise keeps both sides waiting until a timer runs out: it
+/// takes no more, for too much is unsent, and sends nothing, for more is announced.
+pub fn push(socket: BorrowedFd<'_>) {
+    let _ = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+}
+
 /// Ends our side of a connection; what was sent before still arrives.
 pub fn shutdown_write(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: no pointer is passed.

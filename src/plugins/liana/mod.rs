@@ -24,6 +24,10 @@ impl Transport for Liana {
         file::send_file(socket, file, offset, len)
     }
 
+    fn push(self, socket: BorrowedFd<'_>) {
+        socket::push(socket);
+    }
+
     fn finish(self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
         socket::shutdown_write(socket)
     }
