@@ -25,14 +25,17 @@ fn serve(scheduler: &str, policy: &str) -> Server {
 
 /// Clients that keep every slot busy: each has asked for much and reads nothing.
 fn busy(server: &Server) -> Vec<Client> {
-    (0..4)
+    let clients = (0..4)
         .map(|_| {
             let mut client = server.client();
             client.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n");
             client.take(1);
             client
         })
-        .collect()
+        .collect();
+    // A worker says who is idle after its turn, and the turn in which the last of them got its first byte may still last.
+    std::thread::sleep(Duration::from_millis(250));
+    clients
 }
 
 #[test]
