@@ -127,6 +127,13 @@ impl Handler {
         let found = self.lookup(scene, &key).and_then(|id| self.fall_back(scene, request, variant, id));
         match found {
             Ok(id) => self.answer_entry(scene, request, id),
+            Err(503) => {
+                let mut field = Text::<32>::default();
+                field.push(b"Retry-After: ");
+                field.push_decimal(u64::from(live.config().server.retry_after));
+                field.push(b"\r\n");
+                self.fail_request(scene, request, 503, field.bytes())
+            }
             Err(status) => self.fail_request(scene, request, status, b""),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ::log::{info, warn};
 
-use crate::config::{Config, Options, Scheduler as Mode};
+use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
 use crate::file::handler::Handler;
 use crate::http::clock::Clock;
 use crate::http::output::Output;
@@ -111,6 +111,11 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         Some(path) => Some(PidFile::create(path).map_err(StartError::PidFile)?),
         None => None,
     };
+    if server.daemon && server.log_target == LogTarget::Stderr {
+        warn!(
+            "in the background messages to stderr are lost once the server is up: write LogTarget syslog in [SERVER]"
+        );
+    }
     warn_about_roots(&live);
     let others = match server.scheduler {
         Mode::Fair => Vec::new(),

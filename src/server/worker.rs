@@ -72,7 +72,7 @@ impl<T: Transport> Worker<T> {
             view,
             io,
             listeners,
-            closing: Vec::with_capacity(EVENTS_A_TURN),
+            closing: Vec::with_capacity(EVENTS_A_TURN * (EVICTIONS as usize + 1)),
             idle_told: 0,
             wall_read: now,
             swept: now,
@@ -197,7 +197,7 @@ impl<T: Transport> Worker<T> {
         let Some(mut connection) = self.view.release(index as usize) else { return };
         self.io.let_go(&mut connection);
         if self.closing.len() == self.closing.capacity() {
-            // Only reached outside of a batch, where numbers may be used again.
+            // Outside of a batch numbers may be used again; within one there is room for all it can close.
             self.closing.clear();
         }
         self.closing.push(connection.into_socket());
