@@ -47,7 +47,9 @@ impl Scheduler {
         }
         let old = self.shared.live();
         let mut refused: Vec<&str> = old.config().server.needs_restart(&config.server).collect();
-        if config.server.scheduler == Mode::ReusePort && config.server.listen != old.config().server.listen {
+        let (listen, now) = (&config.server.listen, &old.config().server.listen);
+        let same = listen.len() == now.len() && listen.iter().zip(now).all(|(a, b)| a.is_same_place(b));
+        if config.server.scheduler == Mode::ReusePort && !same {
             refused.push("Listen");
         }
         if !refused.is_empty() {
@@ -56,7 +58,8 @@ impl Scheduler {
         if config.server.scheduler == Mode::Fair
             && let Err(error) = reopen(&config.server, &mut self.listeners)
         {
-            return error!("reload refused: {error}");
+            let restart = if error.needs_rights() { "needs restart: Listen: " } else { "" };
+            return error!("reload refused: {restart}{error}");
         }
         self.acceptor.configure(&config.server);
         let live = Arc::new(Live::new(config));
