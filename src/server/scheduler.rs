@@ -97,6 +97,10 @@ impl Scheduler {
             let _ = notifier.stopping();
         }
         self.unwatch();
+        // Closing a listener resets those who wait at it, their requests sent already.
+        for listener in &self.listeners {
+            self.acceptor.accept(listener.socket.as_fd());
+        }
         self.listeners.clear();
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.wake_workers();

@@ -280,7 +280,12 @@ impl<T: Transport> Worker<T> {
         }
         let now = self.io.clock.now();
         let stop_at = *self.stop_at.get_or_insert_with(|| now.wrapping_add(limits(&self.io.live).timeout));
-        self.listeners = None;
+        if let Some(mut listeners) = self.listeners.take() {
+            // Closing a listener resets those who wait at it, their requests sent already.
+            for socket in &listeners.sockets {
+                listeners.acceptor.accept(socket.as_fd());
+            }
+        }
         while let Some(idle) = self.queues.oldest_keep_alive() {
             self.close(idle);
         }
