@@ -217,8 +217,9 @@ fn socket_options_follow_the_configuration_and_can_be_taken_back() {
 #[test]
 fn answers_to_those_turned_away_follow_the_configuration() {
     for scheduler in ["Fair", "ReusePort"] {
-        // Room for one connection: 128 files, 8 others of the worker, 64 of the server, 64 of head-room.
-        let setup = Setup::new().workers(1).server("FDLimit 265").server("OverCapacity TooBusy").server("RetryAfter 3");
+        // Room for one connection: 128 files, 16 roots and 8 others of the worker, a listener and 64 others of the
+        // server, 64 of head-room.
+        let setup = Setup::new().workers(1).server("FDLimit 282").server("OverCapacity TooBusy").server("RetryAfter 3");
         let setup = setup.server(&format!("Scheduler {scheduler}")).server("SendBuffer 131072");
         let setup = setup.server("Timeout 3600");
         let server = setup.file("big.bin", pattern(4_000_000)).start();

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use crate::config::Server;
+use crate::config::{Scheduler, Server};
 use crate::limits::{
     ARENA_MIN, CONNECTIONS_MAX, CONNECTIONS_MIN, EXECUTABLE_KB, HEAD_MAX, HEADROOM, HEAP_KB, INPUT_ROOM, MISS_BYTES,
-    MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, STACK_SIZE, WORKERS_MAX,
+    MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, ROOTS_MAX, STACK_SIZE, WORKER_FILES,
+    WORKERS_MAX,
 };
 use crate::server::connection::Connection;
 use crate::server::worker::EVENTS_A_TURN;
@@ -84,6 +85,16 @@ fn pool_classes(bytes: usize) -> [Class; 4] {
     })
 }
 
+/// Descriptors besides those of connections.
+fn other_files(server: &Server, workers: usize) -> usize {
+    let listeners = match server.scheduler {
+        Scheduler::Fair => server.listen.len(),
+        Scheduler::ReusePort => server.listen.len().saturating_mul(workers),
+    };
+    let own = usize::from(OPEN_FILES_MAX) + ROOTS_MAX + WORKER_FILES;
+    workers.saturating_mul(own).saturating_add(listeners).saturating_add(OTHER_FILES)
+}
+
 /// What each worker takes besides its arena and pool.
 fn worker_bytes() -> usize {
     let scratch = INPUT_ROOM + HEAD_MAX + PATH_ROOM + OUTPUT_ROOM + EVENTS_A_TURN * 16;
@@ -103,7 +114,7 @@ impl Budget {
             workers => workers as usize,
         };
         let smallest = |workers: usize| {
-            let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+            let others = other_files(server, workers);
             let table = (CONNECTIONS_MIN + HEADROOM + others) * slot;
             fixed + table + workers * (worker_bytes() + ARENA_MIN + POOL_MIN)
         };
@@ -116,7 +127,7 @@ impl Budget {
             let needed = smallest(workers).div_ceil(1024);
             return Err(BudgetError::TooLittle { needed, limit: server.memory_limit as usize, workers });
         }
-        let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+        let others = other_files(server, workers);
         let free = limit - fixed - workers * worker_bytes();
         let affordable = (free - workers * (ARENA_MIN + POOL_MIN)) / slot;
         let allowed = usize::try_from(descriptors).unwrap_or(usize::MAX);
@@ -139,7 +150,7 @@ impl Budget {
     pub fn descriptors_wanted(server: &Server, cpus: usize) -> u64 {
         let slot = Slots::<Connection>::SLOT_SIZE;
         let workers = if server.workers == 0 { cpus } else { server.workers as usize };
-        let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+        let others = other_files(server, workers);
         let paid = server.memory_limit as usize * 1024 / 2 / slot;
         (CONNECTIONS_MAX.max(paid) + HEADROOM + others) as u64
     }
