@@ -33,6 +33,8 @@ pub struct Budget {
     pub pool: [Class; 4],
     /// Program, heap and the scheduler's stack.
     pub fixed: usize,
+    /// Its part for the heap.
+    pub heap: usize,
 }
 
 /// Why the memory can not be divided.
@@ -46,6 +48,8 @@ pub enum BudgetError {
         limit: usize,
         /// Workers asked for.
         workers: usize,
+        /// KB of it for the configuration.
+        configuration: usize,
     },
     /// The process may not open enough descriptors.
     Descriptors {
@@ -59,9 +63,10 @@ pub enum BudgetError {
 impl fmt::Display for BudgetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BudgetError::TooLittle { needed, limit, workers } => write!(
+            BudgetError::TooLittle { needed, limit, workers, configuration } => write!(
                 f,
-                "MemoryLimit {limit} KB is too little for {workers} workers: raise MemoryLimit to {needed} or lower Workers"
+                "MemoryLimit {limit} KB is too little for {workers} workers and {configuration} KB of configuration: \
+                 raise MemoryLimit to {needed}, lower Workers or configure less"
             ),
             BudgetError::Descriptors { limit, needed } => write!(
                 f,
@@ -102,12 +107,18 @@ fn worker_bytes() -> usize {
     STACK_SIZE + scratch + index + MISS_BYTES
 }
 
+/// What the heap may come to hold where the configuration takes so many bytes of it: twice the configuration, for a reload
+/// holds the old one and the new one, a quarter for the gaps between, and half of the usual heap for everything else.
+pub(super) fn heap_bytes(configuration: usize) -> usize {
+    (HEAP_KB * 512 + configuration.saturating_mul(2) / 4 * 5).max(HEAP_KB * 1024)
+}
+
 impl Budget {
     /// Divides `MemoryLimit`. `cpus` is how many processors there are, for `Workers 0`; `descriptors` how many files the
-    /// process may open.
-    pub fn new(server: &Server, cpus: usize, descriptors: u64) -> Result<Budget, BudgetError> {
+    /// process may open; `configuration` how many bytes of heap the configuration takes.
+    pub fn new(server: &Server, cpus: usize, descriptors: u64, configuration: usize) -> Result<Budget, BudgetError> {
         let limit = server.memory_limit as usize * 1024;
-        let fixed = (EXECUTABLE_KB + HEAP_KB) * 1024 + STACK_SIZE;
+        let fixed = EXECUTABLE_KB * 1024 + heap_bytes(configuration) + STACK_SIZE;
         let slot = Slots::<Connection>::SLOT_SIZE;
         let wanted = match server.workers {
             0 => cpus.clamp(1, WORKERS_MAX),
@@ -125,7 +136,12 @@ impl Budget {
         }
         if smallest(workers) > limit {
             let needed = smallest(workers).div_ceil(1024);
-            return Err(BudgetError::TooLittle { needed, limit: server.memory_limit as usize, workers });
+            return Err(BudgetError::TooLittle {
+                needed,
+                limit: server.memory_limit as usize,
+                workers,
+                configuration: heap_bytes(configuration) / 1024,
+            });
         }
         let others = other_files(server, workers);
         let free = limit - fixed - workers * worker_bytes();
@@ -143,7 +159,17 @@ impl Budget {
         let share = (free - slots * slot) / workers;
         let arena = (share * 2 / 5).min(share.saturating_sub(POOL_MIN)).max(ARENA_MIN);
         let pool = pool_classes(share - arena);
-        Ok(Budget { limit, workers, connections, slots, worker: worker_bytes(), arena, pool, fixed })
+        Ok(Budget {
+            limit,
+            workers,
+            connections,
+            slots,
+            worker: worker_bytes(),
+            arena,
+            pool,
+            fixed,
+            heap: heap_bytes(configuration),
+        })
     }
 
     /// Descriptors that serve the most connections any ceiling of this size could pay for.
