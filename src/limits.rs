@@ -55,7 +55,13 @@ pub const CONNECTIONS_MIN: usize = 64;
 /// Slots beyond the connection limit, for clients that come while an idle one is asked to leave.
 pub const HEADROOM: usize = 64;
 
-/// Descriptors besides connections and open files: listeners, event queues, signals, logs.
+/// Document roots and alias directories a worker keeps open at once. When there are more, the one opened first is closed.
+pub const ROOTS_MAX: usize = 16;
+
+/// Descriptors of a worker besides its open files and roots: event queue, wake-up, reserve, what a look-up opens in passing.
+pub const WORKER_FILES: usize = 8;
+
+/// Descriptors of the process besides connections, listeners and those of workers: event queue, signals, logs, a reload.
 pub const OTHER_FILES: usize = 64;
 
 /// Files a worker keeps open at once. When all are in use by answers under way, a request for another file is answered 503.

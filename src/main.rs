@@ -9,11 +9,16 @@ use std::process::ExitCode;
 use monkey::cli::{self, Command};
 use monkey::config::{self, Diagnostic, Options};
 use monkey::server::start;
+use monkey::sys::heap::Counted;
 use monkey::sys::stderr;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static HEAP: Counted<dlmalloc::GlobalDlmalloc> = Counted(dlmalloc::GlobalDlmalloc);
+
+#[cfg(not(target_env = "musl"))]
+#[global_allocator]
+static HEAP: Counted<std::alloc::System> = Counted(std::alloc::System);
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os().skip(1)) {

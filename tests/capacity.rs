@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use crate::util::{Client, DATE, SERVER, Server, Setup, eventually, pattern};
 
-/// The descriptors of one worker with room for `connections`, as the server counts them: 128 open files and 8 others of
-/// the worker, 64 of the server, and 64 of head-room.
+/// The descriptors of one worker with room for `connections`, as the server counts them: 128 open files, 16 roots and 8
+/// others of the worker, a listener and 64 others of the server, and 64 of head-room.
 const fn descriptors(connections: u32) -> u32 {
-    128 + 8 + 64 + 64 + connections
+    128 + 16 + 8 + 1 + 64 + 64 + connections
 }
 
 /// A server with room for four connections.
@@ -141,4 +141,26 @@ fn silent_clients_give_way_before_idle_ones() {
     }
     silent[0].is_closed();
     idle.get("/a.txt").is(200);
+}
+
+/// Document roots that are open take no room of connections, however many sites there are.
+#[test]
+fn many_sites_leave_room_for_connections() {
+    let setup = Setup::new().workers(1).server(&format!("FDLimit {}", descriptors(4))).server("DeferAccept 0");
+    let setup = setup.server("OverCapacity TooBusy").file("a.txt", "alpha");
+    let sites = 200;
+    for number in 0..sites {
+        setup.dir.write(&format!("many/{number}/a.txt"), format!("site {number}"));
+        let site = format!("[HOST]\n    ServerName site{number}\n    DocumentRoot ../many/{number}\n");
+        setup.dir.write(&format!("conf/sites/site{number}"), site);
+    }
+    let server = setup.start();
+    let mut client = server.client();
+    for number in 0..sites {
+        client.send(format!("GET /a.txt HTTP/1.1\r\nHost: site{number}\r\n\r\n"));
+        assert_eq!(client.answer(false).is(200).text(), format!("site {number}"));
+    }
+    for _ in 0..2 {
+        server.client().get("/a.txt").is(200);
+    }
 }

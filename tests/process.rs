@@ -73,6 +73,26 @@ fn the_end_of_an_idle_server_is_at_once() {
 }
 
 #[test]
+fn who_waits_at_a_listener_when_it_stops_is_served() {
+    for scheduler in ["Fair", "ReusePort"] {
+        let setup = setup().server(&format!("Scheduler {scheduler}")).server("DeferAccept 0").workers(1);
+        let mut server = setup.start();
+        server.signal("STOP");
+        let mut waiting: Vec<Client> = (0..20).map(|_| server.client()).collect();
+        for client in &mut waiting {
+            client.send("GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
+        }
+        server.signal("TERM");
+        server.signal("CONT");
+        for client in &mut waiting {
+            client.answer(false).is(200);
+            client.is_closed();
+        }
+        assert_eq!(server.ended(), Some(0), "{scheduler}");
+    }
+}
+
+#[test]
 fn signals_that_do_not_end_it() {
     let mut server = setup().start();
     for name in ["PIPE", "USR1", "CHLD"] {

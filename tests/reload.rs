@@ -182,11 +182,44 @@ fn listeners_of_workers_need_a_restart() {
     server.get("/a.txt").is(200);
 }
 
+/// Neither a comment above it nor anything else that leaves the place as it is makes another listener of it.
+#[test]
+fn a_listener_that_moved_in_its_file_is_the_same() {
+    for scheduler in ["Fair", "ReusePort"] {
+        let server = serve(scheduler);
+        change(&server, "[SERVER]\n", "[SERVER]\n    # Moved down.\n    HideVersion On\n");
+        assert!(server.logged("INFO: configuration reloaded"), "{scheduler}");
+        server.get("/a.txt").is(200);
+    }
+}
+
+#[test]
+fn socket_options_follow_the_configuration_and_can_be_taken_back() {
+    for scheduler in ["Fair", "ReusePort"] {
+        let setup = Setup::new().server(&format!("Scheduler {scheduler}")).server("DeferAccept 60");
+        let server = setup.file("a.txt", "alpha").start();
+        // A client that says nothing is accepted, that is has a descriptor, only where accept is not deferred.
+        let start = server.descriptors();
+        let _unseen = server.client();
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(server.descriptors(), start, "{scheduler}");
+        change(&server, "DeferAccept 60", "DeferAccept 0");
+        let mut silent = Vec::new();
+        let accepted = eventually(|| {
+            silent.push(server.client());
+            std::thread::sleep(Duration::from_millis(50));
+            server.descriptors() > start
+        });
+        assert!(accepted, "{scheduler}");
+    }
+}
+
 #[test]
 fn answers_to_those_turned_away_follow_the_configuration() {
     for scheduler in ["Fair", "ReusePort"] {
-        // Room for one connection: 128 files, 8 others of the worker, 64 of the server, 64 of head-room.
-        let setup = Setup::new().workers(1).server("FDLimit 265").server("OverCapacity TooBusy").server("RetryAfter 3");
+        // Room for one connection: 128 files, 16 roots and 8 others of the worker, a listener and 64 others of the
+        // server, 64 of head-room.
+        let setup = Setup::new().workers(1).server("FDLimit 282").server("OverCapacity TooBusy").server("RetryAfter 3");
         let setup = setup.server(&format!("Scheduler {scheduler}")).server("SendBuffer 131072");
         let setup = setup.server("Timeout 3600");
         let server = setup.file("big.bin", pattern(4_000_000)).start();

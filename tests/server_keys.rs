@@ -194,13 +194,39 @@ fn more_than_the_memory_can_hold() {
     let ended = Setup::new().server("MemoryLimit 512").workers(8).run();
     assert_eq!(ended.code, Some(1));
     assert!(
-        ended.log.contains("MemoryLimit 512 KB is too little for 8 workers: raise MemoryLimit to "),
+        ended.log.contains(
+            "MemoryLimit 512 KB is too little for 8 workers and 128 KB of configuration: raise MemoryLimit to "
+        ),
         "{}",
         ended.log
     );
     let ended = Setup::new().server("FDLimit 40").run();
     assert_eq!(ended.code, Some(1));
     assert!(ended.log.contains("raise FDLimit or `ulimit -n`"), "{}", ended.log);
+}
+
+/// A configuration is memory too: one that cannot fit is refused, at start and by a reload.
+#[test]
+fn a_configuration_counts_as_memory() {
+    let write = |dir: &crate::util::Dir, sites: usize| {
+        for site in 0..sites {
+            let names: Vec<String> = (0..20).map(|name| format!("name-{name}.of-site-{site}.example.org")).collect();
+            let text = format!("[HOST]\n    ServerName {}\n    DocumentRoot ../root\n", names.join(" "));
+            dir.write(&format!("conf/sites/s{site}"), text);
+        }
+    };
+    let setup = Setup::new().server("MemoryLimit 2500").file("a.txt", "alpha");
+    let server = setup.start();
+    write(&server.dir, 1000);
+    server.reload();
+    assert!(server.logged("ERROR: reload refused: needs restart: MemoryLimit: "), "refused");
+    server.get("/a.txt").is(200);
+
+    let setup = Setup::new().server("MemoryLimit 2500");
+    write(&setup.dir, 1000);
+    let ended = setup.run();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.log.contains("KB of configuration: raise MemoryLimit to "), "{}", ended.log);
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn timed_out(client: &mut Client) {
 #[test]
 fn every_wait_has_its_end() {
     type Behaviour = fn(&Server);
-    let behaviours: [Behaviour; 8] = [
+    let behaviours: [Behaviour; 10] = [
         // Silent from the start: closed without a word.
         |server| server.client().is_closed(),
         // Half a head.
@@ -46,6 +46,27 @@ fn every_wait_has_its_end() {
                 }
             }
             assert!(client.rest().starts_with(b"HTTP/1.1 408 "), "a trickled head");
+        },
+        // Empty lines between requests do not prolong the idle time.
+        |server| {
+            let mut client = server.client();
+            client.get("/a.txt").is(200);
+            let begun = Instant::now();
+            while client.try_send(b"\r") && client.try_send(b"\n") {
+                assert!(begun.elapsed() < Duration::from_secs(4), "kept by empty lines");
+                thread::sleep(Duration::from_millis(300));
+            }
+        },
+        // A head that begins in the same segment as another ends has a time of its own.
+        |server| {
+            let mut client = server.client();
+            let (first, second) = GET.split_at(20);
+            client.send(first);
+            for _ in 0..8 {
+                thread::sleep(Duration::from_millis(300));
+                client.send([second, first].concat());
+                client.answer(false).is(200);
+            }
         },
         // Idle after an answer: closed without a word, after a time of its own.
         |server| {

@@ -21,6 +21,11 @@ pub struct Listen {
 }
 
 impl Listen {
+    /// Whether it is the same place, wherever it is written.
+    pub fn is_same_place(&self, other: &Listen) -> bool {
+        (self.address, self.port, self.dual_stack) == (other.address, other.port, other.dual_stack)
+    }
+
     /// `0.0.0.0:PORT`, which is not in a file but in `at`.
     pub(super) fn any(port: u16, at: &str) -> Listen {
         Listen { address: Ipv4Addr::UNSPECIFIED.into(), port, dual_stack: false, at: at.into() }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use crate::config::Server;
+use crate::config::{Scheduler, Server};
 use crate::limits::{
     ARENA_MIN, CONNECTIONS_MAX, CONNECTIONS_MIN, EXECUTABLE_KB, HEAD_MAX, HEADROOM, HEAP_KB, INPUT_ROOM, MISS_BYTES,
-    MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, STACK_SIZE, WORKERS_MAX,
+    MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, ROOTS_MAX, STACK_SIZE, WORKER_FILES,
+    WORKERS_MAX,
 };
 use crate::server::connection::Connection;
 use crate::server::worker::EVENTS_A_TURN;
@@ -32,6 +33,8 @@ pub struct Budget {
     pub pool: [Class; 4],
     /// Program, heap and the scheduler's stack.
     pub fixed: usize,
+    /// Its part for the heap.
+    pub heap: usize,
 }
 
 /// Why the memory can not be divided.
@@ -45,6 +48,8 @@ pub enum BudgetError {
         limit: usize,
         /// Workers asked for.
         workers: usize,
+        /// KB of it for the configuration.
+        configuration: usize,
     },
     /// The process may not open enough descriptors.
     Descriptors {
@@ -58,9 +63,10 @@ pub enum BudgetError {
 impl fmt::Display for BudgetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BudgetError::TooLittle { needed, limit, workers } => write!(
+            BudgetError::TooLittle { needed, limit, workers, configuration } => write!(
                 f,
-                "MemoryLimit {limit} KB is too little for {workers} workers: raise MemoryLimit to {needed} or lower Workers"
+                "MemoryLimit {limit} KB is too little for {workers} workers and {configuration} KB of configuration: \
+                 raise MemoryLimit to {needed}, lower Workers or configure less"
             ),
             BudgetError::Descriptors { limit, needed } => write!(
                 f,
@@ -84,6 +90,16 @@ fn pool_classes(bytes: usize) -> [Class; 4] {
     })
 }
 
+/// Descriptors besides those of connections.
+fn other_files(server: &Server, workers: usize) -> usize {
+    let listeners = match server.scheduler {
+        Scheduler::Fair => server.listen.len(),
+        Scheduler::ReusePort => server.listen.len().saturating_mul(workers),
+    };
+    let own = usize::from(OPEN_FILES_MAX) + ROOTS_MAX + WORKER_FILES;
+    workers.saturating_mul(own).saturating_add(listeners).saturating_add(OTHER_FILES)
+}
+
 /// What each worker takes besides its arena and pool.
 fn worker_bytes() -> usize {
     let scratch = INPUT_ROOM + HEAD_MAX + PATH_ROOM + OUTPUT_ROOM + EVENTS_A_TURN * 16;
@@ -91,19 +107,25 @@ fn worker_bytes() -> usize {
     STACK_SIZE + scratch + index + MISS_BYTES
 }
 
+/// What the heap may come to hold where the configuration takes so many bytes of it: twice the configuration, for a reload
+/// holds the old one and the new one, a quarter for the gaps between, and half of the usual heap for everything else.
+pub(super) fn heap_bytes(configuration: usize) -> usize {
+    (HEAP_KB * 512 + configuration.saturating_mul(2) / 4 * 5).max(HEAP_KB * 1024)
+}
+
 impl Budget {
     /// Divides `MemoryLimit`. `cpus` is how many processors there are, for `Workers 0`; `descriptors` how many files the
-    /// process may open.
-    pub fn new(server: &Server, cpus: usize, descriptors: u64) -> Result<Budget, BudgetError> {
+    /// process may open; `configuration` how many bytes of heap the configuration takes.
+    pub fn new(server: &Server, cpus: usize, descriptors: u64, configuration: usize) -> Result<Budget, BudgetError> {
         let limit = server.memory_limit as usize * 1024;
-        let fixed = (EXECUTABLE_KB + HEAP_KB) * 1024 + STACK_SIZE;
+        let fixed = EXECUTABLE_KB * 1024 + heap_bytes(configuration) + STACK_SIZE;
         let slot = Slots::<Connection>::SLOT_SIZE;
         let wanted = match server.workers {
             0 => cpus.clamp(1, WORKERS_MAX),
             workers => workers as usize,
         };
         let smallest = |workers: usize| {
-            let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+            let others = other_files(server, workers);
             let table = (CONNECTIONS_MIN + HEADROOM + others) * slot;
             fixed + table + workers * (worker_bytes() + ARENA_MIN + POOL_MIN)
         };
@@ -114,9 +136,14 @@ impl Budget {
         }
         if smallest(workers) > limit {
             let needed = smallest(workers).div_ceil(1024);
-            return Err(BudgetError::TooLittle { needed, limit: server.memory_limit as usize, workers });
+            return Err(BudgetError::TooLittle {
+                needed,
+                limit: server.memory_limit as usize,
+                workers,
+                configuration: heap_bytes(configuration) / 1024,
+            });
         }
-        let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+        let others = other_files(server, workers);
         let free = limit - fixed - workers * worker_bytes();
         let affordable = (free - workers * (ARENA_MIN + POOL_MIN)) / slot;
         let allowed = usize::try_from(descriptors).unwrap_or(usize::MAX);
@@ -132,14 +159,24 @@ impl Budget {
         let share = (free - slots * slot) / workers;
         let arena = (share * 2 / 5).min(share.saturating_sub(POOL_MIN)).max(ARENA_MIN);
         let pool = pool_classes(share - arena);
-        Ok(Budget { limit, workers, connections, slots, worker: worker_bytes(), arena, pool, fixed })
+        Ok(Budget {
+            limit,
+            workers,
+            connections,
+            slots,
+            worker: worker_bytes(),
+            arena,
+            pool,
+            fixed,
+            heap: heap_bytes(configuration),
+        })
     }
 
     /// Descriptors that serve the most connections any ceiling of this size could pay for.
     pub fn descriptors_wanted(server: &Server, cpus: usize) -> u64 {
         let slot = Slots::<Connection>::SLOT_SIZE;
         let workers = if server.workers == 0 { cpus } else { server.workers as usize };
-        let others = workers * (usize::from(OPEN_FILES_MAX) + 8) + OTHER_FILES;
+        let others = other_files(server, workers);
         let paid = server.memory_limit as usize * 1024 / 2 / slot;
         (CONNECTIONS_MAX.max(paid) + HEADROOM + others) as u64
     }

@@ -121,6 +121,7 @@ impl<T: Transport> Io<T> {
                 Flow::Starved | Flow::Last => {}
             }
         }
+        let answered = connection.requests;
         let mut len = self.restore(connection);
         for _ in 0..READS_A_TURN {
             if len > 0 {
@@ -136,7 +137,7 @@ impl<T: Transport> Io<T> {
                 }
             }
             if !connection.readable {
-                return self.rest(connection, len);
+                return self.rest(connection, len, answered);
             }
             let Some(room) = self.input.get_mut(len..).filter(|room| !room.is_empty()) else { return Next::Close };
             let room_len = room.len();
@@ -146,8 +147,10 @@ impl<T: Transport> Io<T> {
                     // A short read used the edge up, unless the end of the stream came with it.
                     connection.readable = count == room_len || connection.ended;
                     connection.spoke = true;
-                    // A later request's time counts from its first byte, the first one's from accept.
-                    if len == 0 && connection.requests > 0 {
+                    // A later request's time counts from its first byte, the first one's from accept. Empty lines are no
+                    // request yet.
+                    let begins = !matches!(room.first(), Some(b'\r' | b'\n'));
+                    if len == 0 && connection.requests > 0 && begins {
                         connection.since = self.clock.now();
                     }
                     len += count;
@@ -207,6 +210,8 @@ impl<T: Transport> Io<T> {
     fn request(&mut self, connection: &mut Connection, start: usize, end: usize) -> Body {
         let server = &self.live.config().server;
         connection.requests = connection.requests.saturating_add(1);
+        // What came behind it in the same read is the beginning of a later request, whose time counts from here.
+        connection.since = self.clock.now();
         // A final answer to a request that waits for 100-continue leaves open whether its body is sent.
         let unsure = self.head.expect_continue && self.head.framing != Framing::None;
         let persistent = server.keep_alive
@@ -308,9 +313,14 @@ impl<T: Transport> Io<T> {
     }
 
     /// All that arrived is worked off: says what the connection waits for.
-    fn rest(&mut self, connection: &mut Connection, len: usize) -> Next {
+    /// `answered` is how many requests had been answered when this turn began.
+    fn rest(&mut self, connection: &mut Connection, len: usize, answered: u32) -> Next {
         if len > 0 || connection.requests == 0 {
             return self.park(connection, len, Waiting::Head);
+        }
+        // Empty lines between requests do not prolong the idle time.
+        if matches!(connection.waiting, Waiting::Idle | Waiting::Head) && connection.requests == answered {
+            return Next::Wait(Waiting::Idle, connection.since);
         }
         let waiting = if connection.session.in_body() { Waiting::Progress } else { Waiting::Idle };
         Next::Wait(waiting, self.clock.now())

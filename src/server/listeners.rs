@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ::log::{info, warn};
 
 use crate::config::{Listen, Scheduler, Server};
-use crate::sys::socket::{ListenOptions, configure, listen, local_address};
+use crate::sys::socket::{Buffers, ListenOptions, configure, listen, local_address};
 
 /// A listening socket and the configuration line it comes from.
 pub(super) struct Listener {
@@ -22,6 +22,13 @@ pub(super) struct Listener {
 pub struct ListenError {
     listen: Listen,
     error: io::Error,
+}
+
+impl ListenError {
+    /// Whether the process has lost the right to bind there.
+    pub(super) fn needs_rights(&self) -> bool {
+        self.error.kind() == io::ErrorKind::PermissionDenied
+    }
 }
 
 impl fmt::Display for ListenError {
@@ -42,6 +49,12 @@ fn options(server: &Server, listen: &Listen) -> ListenOptions {
     ListenOptions {
         dual_stack: listen.dual_stack,
         reuse_port: server.shared_sockets || server.scheduler == Scheduler::ReusePort,
+        buffers: buffers(server),
+    }
+}
+
+fn buffers(server: &Server) -> Buffers {
+    Buffers {
         defer_accept: server.defer_accept,
         send_buffer: server.send_buffer,
         receive_buffer: server.receive_buffer,
@@ -75,22 +88,27 @@ pub(super) fn open_again(server: &Server, listeners: &[Listener]) -> Result<Vec<
     listeners.iter().map(again).collect()
 }
 
+/// Gives a listener the socket options of a new configuration, for the connections to come.
+pub(super) fn adjust(server: &Server, socket: BorrowedFd<'_>) {
+    if let Err(error) = configure(socket, &buffers(server)) {
+        warn!("cannot change the options of a listener: {error}");
+    }
+}
+
 /// Brings the listeners to a new configuration: keeps those it has too, opens the new ones, closes the rest. An error
 /// leaves everything as it was.
 pub(super) fn reopen(server: &Server, listeners: &mut Vec<Listener>) -> Result<(), ListenError> {
-    let same = |a: &Listen, b: &Listen| (a.address, a.port, a.dual_stack) == (b.address, b.port, b.dual_stack);
     let mut opened = Vec::new();
     for line in &server.listen {
-        if !listeners.iter().any(|listener| same(&listener.listen, line)) {
+        if !listeners.iter().any(|listener| listener.listen.is_same_place(line)) {
             opened.push(open_new(server, line)?);
         }
     }
     listeners.retain(|listener| {
-        let kept = server.listen.iter().any(|line| same(&listener.listen, line));
-        if !kept {
-            info!("no longer listening on {}", listener.address);
-        } else if let Err(error) = configure(listener.socket.as_fd(), &options(server, &listener.listen)) {
-            warn!("listener {}: {error}", listener.address);
+        let kept = server.listen.iter().any(|line| listener.listen.is_same_place(line));
+        match kept {
+            true => adjust(server, listener.socket.as_fd()),
+            false => info!("no longer listening on {}", listener.address),
         }
         kept
     });

@@ -6,9 +6,11 @@ use ::log::{error, info, warn};
 
 use crate::config::{LogTarget, Scheduler as Mode};
 use crate::log;
+use crate::server::budget::heap_bytes;
 use crate::server::listeners::reopen;
 use crate::server::scheduler::Scheduler;
 use crate::sys::clock::monotonic_us;
+use crate::sys::heap;
 use crate::vhost::live::Live;
 
 /// Sends messages where the configuration says.
@@ -33,6 +35,7 @@ impl Scheduler {
     }
 
     fn try_reload(&mut self) {
+        let before = heap::held();
         let (config, warnings) = match crate::config::load(&self.options) {
             Ok(loaded) => loaded,
             Err(report) => {
@@ -45,9 +48,15 @@ impl Scheduler {
         for warning in &warnings {
             warn!("{warning}");
         }
+        let grown = heap::held().saturating_sub(before);
+        if heap_bytes(grown) > self.heap {
+            return error!("reload refused: needs restart: MemoryLimit: {} KB of configuration", grown / 1024);
+        }
         let old = self.shared.live();
         let mut refused: Vec<&str> = old.config().server.needs_restart(&config.server).collect();
-        if config.server.scheduler == Mode::ReusePort && config.server.listen != old.config().server.listen {
+        let (listen, now) = (&config.server.listen, &old.config().server.listen);
+        let same = listen.len() == now.len() && listen.iter().zip(now).all(|(a, b)| a.is_same_place(b));
+        if config.server.scheduler == Mode::ReusePort && !same {
             refused.push("Listen");
         }
         if !refused.is_empty() {
@@ -56,7 +65,8 @@ impl Scheduler {
         if config.server.scheduler == Mode::Fair
             && let Err(error) = reopen(&config.server, &mut self.listeners)
         {
-            return error!("reload refused: {error}");
+            let restart = if error.needs_rights() { "needs restart: Listen: " } else { "" };
+            return error!("reload refused: {restart}{error}");
         }
         self.acceptor.configure(&config.server);
         let live = Arc::new(Live::new(config));

@@ -24,6 +24,8 @@ const RETRY_MS: u32 = 100;
 pub(super) struct Scheduler {
     pub(super) shared: Arc<Shared>,
     pub(super) options: Options,
+    /// Bytes the heap may come to hold.
+    pub(super) heap: usize,
     /// The listeners it accepts from; none in ReusePort mode, where each worker has its own.
     pub(super) listeners: Vec<Listener>,
     pub(super) acceptor: Acceptor,
@@ -97,6 +99,10 @@ impl Scheduler {
             let _ = notifier.stopping();
         }
         self.unwatch();
+        // Closing a listener resets those who wait at it, their requests sent already.
+        for listener in &self.listeners {
+            self.acceptor.accept(listener.socket.as_fd());
+        }
         self.listeners.clear();
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.wake_workers();

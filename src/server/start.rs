@@ -36,7 +36,7 @@ use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_n
 use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
 use crate::sys::slots::Slots;
 use crate::sys::thread::{self, Thread};
-use crate::sys::{fault, image};
+use crate::sys::{fault, heap, image};
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 
@@ -105,7 +105,7 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     let cap = server.fd_limit.map(u64::from);
     let descriptors =
         raise_nofile(Budget::descriptors_wanted(server, cpus), cap).map_err(system("cannot raise the file limit"))?;
-    let budget = Budget::new(server, cpus, descriptors).map_err(StartError::Budget)?;
+    let budget = Budget::new(server, cpus, descriptors, heap::held()).map_err(StartError::Budget)?;
     let listeners = open(server).map_err(StartError::Listen)?;
     let pid_file = match &server.pid_file {
         Some(path) => Some(PidFile::create(path).map_err(StartError::PidFile)?),
@@ -156,6 +156,7 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
         shared,
         options,
+        heap: budget.heap,
         listeners,
         signals,
         notifier,

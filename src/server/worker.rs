@@ -8,6 +8,7 @@ use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst};
 use crate::server::connection::{Connection, Waiting};
 use crate::server::io::{Io, Next, Ready};
+use crate::server::listeners::adjust;
 use crate::server::queues::{Limits, Queues};
 use crate::server::shared::{Gate, SPECIAL, Shared, WAKE};
 use crate::sys::clock::{monotonic_ms, wall_seconds};
@@ -72,7 +73,8 @@ impl<T: Transport> Worker<T> {
             view,
             io,
             listeners,
-            closing: Vec::with_capacity(EVENTS_A_TURN * (EVICTIONS as usize + 1)),
+            // Each event closes at most its own connection and those that give way to it.
+            closing: Vec::with_capacity(EVENTS_A_TURN * (1 + EVICTIONS as usize)),
             idle_told: 0,
             wall_read: now,
             swept: now,
@@ -241,7 +243,9 @@ impl<T: Transport> Worker<T> {
             self.io.handler.reconfigure(&self.io.live);
             self.queues.set_limits(limits(&self.io.live), now);
             if let Some(listeners) = &mut self.listeners {
-                listeners.acceptor.configure(&self.io.live.config().server);
+                let server = &self.io.live.config().server;
+                listeners.acceptor.configure(server);
+                listeners.sockets.iter().for_each(|socket| adjust(server, socket.as_fd()));
             }
         }
         let shed = gate.shed.load(Ordering::Relaxed);
@@ -276,7 +280,12 @@ impl<T: Transport> Worker<T> {
         }
         let now = self.io.clock.now();
         let stop_at = *self.stop_at.get_or_insert_with(|| now.wrapping_add(limits(&self.io.live).timeout));
-        self.listeners = None;
+        if let Some(mut listeners) = self.listeners.take() {
+            // Closing a listener resets those who wait at it, their requests sent already.
+            for socket in &listeners.sockets {
+                listeners.acceptor.accept(socket.as_fd());
+            }
+        }
         while let Some(idle) = self.queues.oldest_keep_alive() {
             self.close(idle);
         }

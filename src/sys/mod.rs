@@ -11,6 +11,7 @@ pub mod errno;
 pub mod fault;
 mod fd;
 pub mod file;
+pub mod heap;
 pub mod image;
 pub mod lockfile;
 pub mod memory;

@@ -11,6 +11,9 @@ const FASTOPEN_QUEUE: libc::c_int = 64;
 /// Length of the accept queue asked for; the kernel caps it at net.core.somaxconn.
 const BACKLOG: libc::c_int = 4096;
 
+/// Which buffer sizes are fixed (socket(7)); the same number on every architecture built for.
+const SO_BUF_LOCK: libc::c_int = 72;
+
 /// How a listening socket is made. Accepted sockets inherit all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ListenOptions {
@@ -18,6 +21,13 @@ pub struct ListenOptions {
     pub dual_stack: bool,
     /// Several sockets may listen on the same address, one a worker (SO_REUSEPORT).
     pub reuse_port: bool,
+    /// What can change later too.
+    pub buffers: Buffers,
+}
+
+/// The options of a listening socket that can change while it listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Buffers {
     /// Seconds a connection without data is kept from accept (TCP_DEFER_ACCEPT); 0 = off.
     pub defer_accept: u32,
     /// Bytes of SO_SNDBUF; 0 = the kernel's own tuning.
@@ -93,7 +103,7 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedF
         set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, libc::c_int::from(!options.dual_stack))?;
     }
     let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_FREEBIND, 1);
-    configure(fd, options)?;
+    configure(fd, &options.buffers)?;
     bind(fd, address)?;
     let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, FASTOPEN_QUEUE);
     // SAFETY: no pointer is passed.
@@ -103,12 +113,14 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedF
 
 /// The largest segment for a send buffer of this size: None = the path's own. A path like loopback takes 64 KB in one, which
 /// a small buffer never fills; the kernel then holds the data back until a timer runs out, 40 to 200 ms each time.
-fn segment(options: &ListenOptions) -> Option<libc::c_int> {
+fn segment(options: &Buffers) -> Option<libc::c_int> {
     (options.send_buffer > 0).then(|| to_int((options.send_buffer / 4).clamp(536, 16_384)))
 }
 
 /// Sets the options of a listening socket that connections accepted from now on inherit.
-pub fn configure(fd: BorrowedFd<'_>, options: &ListenOptions) -> Result<(), Errno> {
+pub fn configure(fd: BorrowedFd<'_>, options: &Buffers) -> Result<(), Errno> {
+    // What was fixed before goes back to the kernel's tuning (Linux 5.11; older ones keep the size until a restart).
+    let _ = set_option(fd, libc::SOL_SOCKET, SO_BUF_LOCK, 0);
     for (name, bytes) in [(libc::SO_SNDBUF, options.send_buffer), (libc::SO_RCVBUF, options.receive_buffer)] {
         if bytes > 0 {
             // The kernel doubles what it is given (socket(7)); the configuration means the doubled figure.
@@ -116,15 +128,10 @@ pub fn configure(fd: BorrowedFd<'_>, options: &ListenOptions) -> Result<(), Errn
         }
     }
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
-    if options.not_sent_lowat > 0 {
-        let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, to_int(options.not_sent_lowat));
-    }
-    if let Some(bytes) = segment(options) {
-        let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG, bytes);
-    }
-    if options.defer_accept > 0 {
-        let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, to_int(options.defer_accept));
-    }
+    // 0 takes each of these back.
+    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, to_int(options.not_sent_lowat));
+    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG, segment(options).unwrap_or(0));
+    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, to_int(options.defer_accept));
     Ok(())
 }
 
@@ -225,11 +232,17 @@ mod tests {
     const OPTIONS: ListenOptions = ListenOptions {
         dual_stack: false,
         reuse_port: false,
-        defer_accept: 0,
-        send_buffer: 0,
-        receive_buffer: 0,
-        not_sent_lowat: 0,
+        buffers: Buffers { defer_accept: 0, send_buffer: 0, receive_buffer: 0, not_sent_lowat: 0 },
     };
+
+    /// A number that getsockopt(2) tells.
+    fn option(socket: &OwnedFd, level: libc::c_int, name: libc::c_int) -> libc::c_int {
+        let (mut number, mut len): (libc::c_int, libc::socklen_t) = (0, 4);
+        let (value, size) = ((&raw mut number).cast(), &raw mut len);
+        // SAFETY: both point at locals of the size that is passed.
+        check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, value, size) }).unwrap();
+        number
+    }
 
     fn wait_accept(listener: &OwnedFd) -> (OwnedFd, Peer) {
         loop {
@@ -259,18 +272,36 @@ mod tests {
 
     #[test]
     fn segments_are_small_enough_for_the_buffer() {
-        let options = ListenOptions { send_buffer: 16_384, ..OPTIONS };
-        assert_eq!(segment(&options), Some(4_096));
-        assert_eq!(segment(&ListenOptions { send_buffer: 0, ..options }), None);
-        let listener = listen("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        let buffers = Buffers { send_buffer: 16_384, ..OPTIONS.buffers };
+        assert_eq!(segment(&buffers), Some(4_096));
+        assert_eq!(segment(&OPTIONS.buffers), None);
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions { buffers, ..OPTIONS }).unwrap();
         let _client = TcpStream::connect(local_address(listener.as_fd()).unwrap()).unwrap();
         let (socket, _) = wait_accept(&listener);
-        let (mut bytes, mut len): (libc::c_int, libc::socklen_t) = (0, 4);
-        let (value, size) = ((&raw mut bytes).cast(), &raw mut len);
-        // SAFETY: both point at locals of the size that is passed.
-        check(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_MAXSEG, value, size) })
-            .unwrap();
+        let bytes = option(&socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG);
         assert!((1..=4_096).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn what_was_configured_can_be_taken_back() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &OPTIONS).unwrap();
+        let given = || {
+            let told = |level, name| option(&listener, level, name);
+            (told(libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT), told(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT) > 0)
+        };
+        let before = given();
+        let buffers = Buffers { defer_accept: 1, send_buffer: 32_768, receive_buffer: 32_768, not_sent_lowat: 8_192 };
+        configure(listener.as_fd(), &buffers).unwrap();
+        assert_eq!(given(), (8_192, true));
+        assert_eq!(option(&listener, libc::SOL_SOCKET, libc::SO_SNDBUF), 32_768);
+        configure(listener.as_fd(), &OPTIONS.buffers).unwrap();
+        assert_eq!(given(), before);
+        // Left alone by kernels before 5.11, which do not know the option.
+        let (mut locked, mut len): (libc::c_int, libc::socklen_t) = (0, 4);
+        let (value, size) = ((&raw mut locked).cast(), &raw mut len);
+        // SAFETY: both point at locals of the size that is passed.
+        let told = unsafe { libc::getsockopt(listener.as_raw_fd(), libc::SOL_SOCKET, SO_BUF_LOCK, value, size) };
+        assert!(told == -1 || locked == 0, "{locked}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::limits::ROOTS_MAX;
 use crate::sys::Errno;
 use crate::sys::file::open_directory;
 use crate::vhost::live::{Live, RootId};
@@ -35,10 +36,24 @@ impl Roots {
                 self.open -= 1;
             }
             let directory = open_directory(live.root(root).ok_or(Errno::NOENT)?)?;
+            if self.open >= ROOTS_MAX {
+                self.close_oldest(now);
+            }
+            let slot = self.roots.get_mut(usize::from(root)).ok_or(Errno::NOENT)?;
             *slot = Some(Root { directory, opened: now });
             self.open += 1;
         }
-        slot.as_ref().map(|root| root.directory.as_fd()).ok_or(Errno::NOENT)
+        let slot = self.roots.get(usize::from(root)).and_then(Option::as_ref);
+        slot.map(|root| root.directory.as_fd()).ok_or(Errno::NOENT)
+    }
+
+    fn close_oldest(&mut self, now: u32) {
+        let age = |slot: &&mut Option<Root>| slot.as_ref().map(|root| now.wrapping_sub(root.opened));
+        if let Some(slot) = self.roots.iter_mut().max_by_key(age)
+            && slot.take().is_some()
+        {
+            self.open -= 1;
+        }
     }
 
     /// Closes what was not opened within `age` milliseconds.

@@ -76,7 +76,7 @@ impl Site {
     Workers 2
     Scheduler {scheduler}
     MemoryLimit {memory}
-    FDLimit 700
+    FDLimit 740
     Timeout {TIMEOUT}
     KeepAliveTimeout 2
     MaxKeepAliveRequest 400
