@@ -9,7 +9,7 @@ use crate::file::handler::{Handler, Scene};
 use crate::http::clock::Clock;
 use crate::http::output::Output;
 use crate::http::session::Event;
-use crate::limits::{ANSWER_HEAD_MAX, HEAD_MAX, INPUT_ROOM, SMALL_FILE_MAX};
+use crate::limits::{ANSWER_HEAD_MAX, HEAD_MAX, INPUT_ROOM, OUTPUT_ROOM, SMALL_FILE_MAX};
 use crate::plugin::transport::Transport;
 use crate::server::connection::{Connection, Waiting};
 use crate::server::queues::FAREWELL_MS;
@@ -121,6 +121,7 @@ impl<T: Transport> Io<T> {
                 Flow::Starved | Flow::Last => {}
             }
         }
+        let (requests, since) = (connection.requests, connection.since);
         let mut len = self.restore(connection);
         for _ in 0..READS_A_TURN {
             if len > 0 {
@@ -136,9 +137,12 @@ impl<T: Transport> Io<T> {
                 }
             }
             if !connection.readable {
-                return self.rest(connection, len);
+                // Empty lines are no request: they do not make the time between two any longer.
+                let still = connection.waiting == Waiting::Idle && connection.requests == requests;
+                return self.rest(connection, len, still.then_some(since));
             }
-            let Some(room) = self.input.get_mut(len..).filter(|room| !room.is_empty()) else { return Next::Close };
+            let end = self.input_end(len);
+            let Some(room) = self.input.get_mut(len..end).filter(|room| !room.is_empty()) else { return Next::Close };
             let room_len = room.len();
             match self.transport.read(connection.socket(), room) {
                 Ok(0) => return Next::Close,
@@ -164,7 +168,7 @@ impl<T: Transport> Io<T> {
     fn requests(&mut self, connection: &mut Connection, len: usize) -> (Flow, usize) {
         let mut used = 0;
         while used < len {
-            if self.out.room() < ANSWER_ROOM {
+            if self.out.room() < ANSWER_ROOM || (!self.out.is_empty() && !self.may_gather()) {
                 match self.send(connection, false) {
                     Flow::Starved => {}
                     flow => return (flow, used),
@@ -195,6 +199,19 @@ impl<T: Transport> Io<T> {
             }
         }
         (self.send(connection, false), used)
+    }
+
+    /// How far the scratch buffer may be filled that holds `len` bytes: no further than what a client leaves unused could be
+    /// put by, as long as there is a choice. The largest buffers are for output.
+    fn input_end(&self, len: usize) -> usize {
+        let free = if self.pool.lent() == 0 { INPUT_ROOM } else { self.pool.largest_free(INPUT_ROOM) };
+        if free > len { free } else { INPUT_ROOM }
+    }
+
+    /// Whether answers may be gathered: what of them a client does not take has to be put by as a whole. A single answer
+    /// needs little room or none.
+    pub(super) fn may_gather(&self) -> bool {
+        self.pool.lent() == 0 || self.pool.largest_free(OUTPUT_ROOM) == OUTPUT_ROOM
     }
 
     /// Bytes of head a request may have: the fixed limit or the configured one.
@@ -307,13 +324,14 @@ impl<T: Transport> Io<T> {
         Next::Wait(Waiting::Turn, connection.since)
     }
 
-    /// All that arrived is worked off: says what the connection waits for.
-    fn rest(&mut self, connection: &mut Connection, len: usize) -> Next {
+    /// All that arrived is worked off: says what the connection waits for. `idle_since` is from when on it was idle before,
+    /// if it still is.
+    fn rest(&mut self, connection: &mut Connection, len: usize, idle_since: Option<u32>) -> Next {
         if len > 0 || connection.requests == 0 {
             return self.park(connection, len, Waiting::Head);
         }
         let waiting = if connection.session.in_body() { Waiting::Progress } else { Waiting::Idle };
-        Next::Wait(waiting, self.clock.now())
+        Next::Wait(waiting, idle_since.unwrap_or(self.clock.now()))
     }
 
     /// Puts what is left of the input by until the connection's next turn.
