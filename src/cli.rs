@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Options, plugins};
+use crate::limits::WORKERS_MAX;
 
 /// What `--version` prints, without its end mark.
 pub const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
@@ -236,7 +237,7 @@ impl<'a> Parser<'a> {
                 return Ok(());
             }
             b'w' => {
-                options.workers = Some(number(value, "number of workers", 128)?.into());
+                options.workers = Some(number(value, "number of workers", WORKERS_MAX as u16)?.into());
                 return Ok(());
             }
             b't' => {

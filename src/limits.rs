@@ -28,8 +28,9 @@ pub const KEY_MAX: usize = 512;
 /// fields that could come to that.
 pub const ANSWER_HEAD_MAX: usize = 4096;
 
-/// What a site's own response fields and cache rules may come to together, bytes. The configuration refuses more.
-pub const SITE_FIELDS_MAX: usize = 2048;
+/// What a site's own response fields and its longest cache rule may come to together, bytes, line ends included. The
+/// configuration refuses more.
+pub const SITE_FIELDS_MAX: usize = 3072;
 
 /// Room for the answers a worker gathers before it sends, bytes. It sends earlier when the next one might not fit.
 pub const OUTPUT_ROOM: usize = 32 * 1024;
@@ -41,7 +42,7 @@ pub const INPUT_ROOM: usize = HEAD_MAX + 1024;
 pub const LOG_LINE_MAX: usize = 1024;
 
 /// Most workers. The configuration refuses more; `Workers 0` takes no more.
-pub const WORKERS_MAX: usize = 64;
+pub const WORKERS_MAX: usize = 128;
 
 /// Bytes of a worker's stack. Touched pages count as used; unoptimised builds need more.
 pub const STACK_SIZE: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 64 * 1024 };

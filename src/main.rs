@@ -45,6 +45,9 @@ fn perform(options: Options, only_check: bool) -> ExitCode {
     };
     tell(&warnings);
     if only_check {
+        if let Err(error) = start::check(&config) {
+            return fail(&error);
+        }
         return print(format_args!("{}: {} sites, no errors\n", config.dir.display(), config.sites.len()));
     }
     match start::run(config, options) {

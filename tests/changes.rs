@@ -106,9 +106,47 @@ fn a_root_that_is_switched_is_seen() {
     becomes(&mut client, "/a.txt", (200, "version 3"));
 }
 
+/// Asks for what was first asked for late in the second for which its root, or an error page, is trusted: an answer that is
+/// remembered on top of that may not be trusted for another second.
+fn old_no_longer_than_a_second(client: &mut Client, path: &str, old: &str, change: impl FnOnce()) {
+    change();
+    let changed = Instant::now();
+    thread::sleep(Duration::from_millis(900));
+    while changed.elapsed() < Duration::from_millis(2000) {
+        let asked = changed.elapsed();
+        let answer = client.get(path);
+        assert!(asked < Duration::from_millis(1050) || answer.text() != old, "{path} is old after {asked:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn seconds_of_trust_do_not_add_up() {
+    let setup = Setup::new().workers(1).host("DocumentRoot ../current").section("ERROR_PAGES", &["404 404.txt"]);
+    setup.dir.write("v1/a.txt", "version 1");
+    setup.dir.write("v1/b.txt", "version 1");
+    setup.dir.write("v1/404.txt", "miss 1");
+    setup.dir.write("v2/b.txt", "version 2");
+    setup.dir.write("v2/404.txt", "miss 2");
+    symlink("v1", setup.dir.path("current")).expect("a link");
+    let server = serve(setup);
+    let mut client = server.client();
+    client.get("/a.txt").is(200);
+    old_no_longer_than_a_second(&mut client, "/b.txt", "version 1", || {
+        symlink("v2", server.dir.path("next")).expect("a link");
+        fs::rename(server.dir.path("next"), server.dir.path("current")).expect("a rename");
+    });
+    // So that the page is looked at now.
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(client.get("/nothing").is(404).text(), "miss 2");
+    old_no_longer_than_a_second(&mut client, "/nothing-else", "miss 2", || {
+        server.dir.write("v2/404.txt", "miss 3");
+    });
+}
+
 #[test]
 fn a_root_that_is_missing_at_start_may_come_later() {
-    let setup = Setup::new().host("DocumentRoot ../later").host("Alias /also ../also-later");
+    let setup = Setup::new().host("DocumentRoot ../later").host("Alias /also ../also-later").server("RetryAfter 7");
     let server = serve(setup);
     for name in ["later", "also-later"] {
         let line = format!("{name} is no directory now; answering 503 until it is");
@@ -120,6 +158,7 @@ fn a_root_that_is_missing_at_start_may_come_later() {
         assert!(answer.head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{}", answer.head);
         assert_eq!(answer.field("Retry-After"), Some("5"));
         assert!(!answer.closes(), "the connection is in order");
+        assert_eq!(answer.field("Retry-After"), Some("7"));
     }
     server.dir.write("later/a.txt", "here");
     server.dir.write("also-later/a.txt", "here too");

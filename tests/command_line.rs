@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::util::{Ended, Server, Setup};
+use crate::util::{Ended, Server, Setup, is_root, skipped};
 
 const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
 
@@ -85,6 +85,40 @@ fn all_errors_are_told_and_nothing_is_started() {
         assert_eq!(ended.log.lines().last(), Some(last), "{}", ended.log);
         assert!(!ended.log.contains("listening"), "{}", ended.log);
     }
+}
+
+#[test]
+fn what_a_start_would_refuse_a_check_refuses_too() {
+    for (key, what) in [
+        ("MemoryLimit 600", "MemoryLimit 600 KB is too little for 2 workers"),
+        ("FDLimit 40", "this process may open only 40 files"),
+        ("User no-such-user", "User no-such-user: no such user in /etc/passwd"),
+    ] {
+        if key.starts_with("User") && !is_root() {
+            skipped("a User counts for root alone");
+            continue;
+        }
+        for word in [&["--check"][..], &[]] {
+            let setup = word.iter().fold(Setup::new().server(key), |setup, word| setup.argument(word));
+            let ended = setup.run();
+            assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{key} {word:?}");
+            assert!(ended.log.contains(what), "{}", ended.log);
+            assert!(!ended.log.contains("listening"), "{}", ended.log);
+        }
+    }
+}
+
+#[test]
+fn fields_that_no_answer_has_room_for() {
+    let line = |name: char| format!("Match . X-{name}: {}", "v".repeat(1000));
+    let lines = ['A', 'B', 'C', 'D'].map(line);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let ended = Setup::new().section("HEADERS", &lines).run();
+    let line = "sites/default:8:5: with this field those of the site come to more than 3072 bytes: take some out";
+    assert!(ended.log.contains(line), "{}", ended.log);
+    assert_eq!(ended.code, Some(1));
+    let answer = Setup::new().section("HEADERS", &lines[..3]).file("a", "b").start().get("/a").is(200);
+    assert_eq!(answer.field("X-C").map(str::len), Some(1000));
 }
 
 #[test]

@@ -70,6 +70,25 @@ fn more_than_every_buffer_holds_without_reading_an_answer() {
     });
 }
 
+#[test]
+fn many_clients_that_read_late_share_the_buffers_there_are() {
+    let files = Setup::new().file("a.txt", "alpha").file("b.txt", "bravo").file("big.bin", pattern(100_000));
+    // One worker, with one or two of the largest buffers.
+    let server = files.file("small.bin", pattern(9000)).workers(1).server("MemoryLimit 3000").start();
+    let requests: Vec<_> = (0..40).flat_map(|_| mixture()).collect();
+    let text: String = requests.iter().map(|(request, ..)| request.as_str()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = server.client();
+                client.send(&text);
+                std::thread::sleep(Duration::from_millis(300));
+                check(&mut client, &requests);
+            });
+        }
+    });
+}
+
 /// Sends `first` and then `second` on one connection, cut in two at every position, and judges the answers.
 fn at_every_split(server: &Server, bytes: &[u8], judge: impl Fn(&mut Client, usize)) {
     for from in (0..=bytes.len()).step_by(64) {

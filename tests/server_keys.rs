@@ -147,6 +147,15 @@ fn user_directories() {
     let name = format!("monkey-test-{}.txt", std::process::id());
     fs::write(path.join(&name), "of a user").expect("a file");
     let server = Setup::new().server(&format!("UserDir {folder}")).file("a.txt", "alpha").start();
+    // A user may not share what lies elsewhere by a link in place of the folder.
+    let link = path.join(format!("monkey-test-{}.link", std::process::id()));
+    std::os::unix::fs::symlink(server.root(""), &link).expect("a link");
+    let link_name = format!("{folder}/monkey-test-{}.link", std::process::id());
+    let linked = ["Off", "On"].map(|follow| {
+        let keys = Setup::new().server(&format!("UserDir {link_name}")).server(&format!("SymLink {follow}"));
+        keys.start().get(&format!("/~{user}/a.txt"))
+    });
+    let _ = fs::remove_file(link);
     let answers = [format!("/~{user}/{name}"), format!("/~{user}/x/../{name}"), format!("/%7e{user}/{name}")];
     let answers = answers.map(|path| server.get(&path));
     let unknown = server.get(&format!("/~no-such-user/{name}"));
@@ -156,6 +165,9 @@ fn user_directories() {
     let _ = fs::remove_file(path.join(&name));
     for answer in answers {
         assert_eq!(answer.is(200).text(), "of a user");
+    }
+    for answer in linked {
+        answer.is(403);
     }
     unknown.is(404);
     climbing.is(403);

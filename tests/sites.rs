@@ -10,7 +10,7 @@ fn sites(keys: &[&str]) -> Server {
     let setup = keys.iter().fold(Setup::new(), |setup, key| setup.server(key));
     let setup = setup.host("ServerName default.example").file("who", "default");
     let setup = setup.site("one", &["ServerName one.example www.ONE.example [2001:db8::1]"]);
-    let setup = setup.site("two", &["ServerName two.example 192.0.2.7"]);
+    let setup = setup.site("two", &["ServerName two.example absolute.example. 192.0.2.7"]);
     setup.dir.write("one/who", "one");
     setup.dir.write("two/who", "two");
     setup.start()
@@ -40,6 +40,8 @@ fn the_host_chooses_the_site() {
         ("[2001:db8::1]", "one"),
         ("[2001:DB8::1]:81", "one"),
         ("two.example", "two"),
+        ("absolute.example", "two"),
+        ("absolute.example.", "two"),
         ("192.0.2.7:2001", "two"),
         ("unknown.example", "default"),
         ("xone.example", "default"),

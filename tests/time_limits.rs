@@ -25,7 +25,7 @@ fn timed_out(client: &mut Client) {
 #[test]
 fn every_wait_has_its_end() {
     type Behaviour = fn(&Server);
-    let behaviours: [Behaviour; 10] = [
+    let behaviours: [Behaviour; 11] = [
         // Silent from the start: closed without a word.
         |server| server.client().is_closed(),
         // Half a head.
@@ -74,6 +74,16 @@ fn every_wait_has_its_end() {
             client.get("/a.txt").is(200);
             client.is_silent(Duration::from_millis(1500));
             client.is_closed();
+        },
+        // Empty lines do not prolong that.
+        |server| {
+            let mut client = server.client();
+            client.get("/a.txt").is(200);
+            let begun = Instant::now();
+            while client.try_send(b"\r\n") {
+                assert!(begun.elapsed() < Duration::from_secs(10), "empty lines keep a connection");
+                thread::sleep(Duration::from_millis(300));
+            }
         },
         // Half of a later head: its time counts from its first byte.
         |server| {

@@ -9,6 +9,7 @@ use super::raw::{RawConfig, RawEntry};
 use super::rules::{self, CacheRule, FIELD_LINE_MAX, HeaderRule};
 use super::table::File;
 use super::text::{Words, first_word, same};
+use crate::limits::SITE_FIELDS_MAX;
 
 /// Longest name of a site, bytes. A longer one is an error, as in the original.
 pub const SERVER_NAME_MAX: usize = 63;
@@ -89,13 +90,14 @@ pub(super) fn resolve(
 ) -> Site {
     let values = check(raw, File::Site, whole, out);
     let v = &values;
+    let cache = all(v, "CACHE", "Match", rules::cache, out);
     Site {
         names: names(v, earlier, out),
         document_root: dir.join(v.text(H, "DocumentRoot")),
         redirect: v.entry(H, "Redirect").and_then(|entry| redirect(&entry, out)),
         error_pages: all(v, "ERROR_PAGES", "STATUS", error_page, out),
-        headers: all(v, "HEADERS", "Match", rules::header, out),
-        cache: all(v, "CACHE", "Match", rules::cache, out),
+        headers: headers(v, &cache, out),
+        cache,
         max_body_size: v.number(H, "MaxBodySize").saturating_mul(1024),
         fallback: v.entry(H, "Fallback").and_then(|entry| fallback(&entry, out)),
         aliases: aliases(v, dir, out),
@@ -120,12 +122,35 @@ fn all<T>(
     all
 }
 
+/// The rules of [HEADERS]. One response may get them all, and the longest of the cache rules.
+fn headers(v: &Values<'_>, cache: &[CacheRule], out: &mut Findings) -> Vec<HeaderRule> {
+    let longest = cache.iter().map(|rule| "Cache-Control: \r\n".len() + rule.value.len()).max();
+    let mut bytes = longest.unwrap_or(0);
+    let mut headers = Vec::new();
+    for entry in v.all("HEADERS", "Match") {
+        let Some(rule) = rules::header(&entry, out) else { continue };
+        bytes += rule.line.len() + "\r\n".len();
+        if bytes > SITE_FIELDS_MAX {
+            out.error(
+                &entry.at,
+                format_args!(
+                    "with this field those of the site come to more than {SITE_FIELDS_MAX} bytes: take some out"
+                ),
+            );
+            break;
+        }
+        headers.push(rule);
+    }
+    headers
+}
+
 fn names(v: &Values<'_>, earlier: &[Site], out: &mut Findings) -> Vec<String> {
     let mut names = Vec::new();
     let Some(entry) = v.entry(H, "ServerName") else { return names };
     for name in Words(entry.value) {
         let at = entry.value_at.of_part(entry.value, name);
-        let lower = name.to_ascii_lowercase();
+        // The final dot of an absolute name means nothing here, as in a request.
+        let lower = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         if name.len() > SERVER_NAME_MAX {
             out.error(&at, format_args!("the name {name} is longer than {SERVER_NAME_MAX} characters: shorten it"));
         } else if !is_host_name(name) {

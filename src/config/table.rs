@@ -1,6 +1,8 @@
 //! The one table of sections and keys. What the parser accepts, the defaults, what an unknown key is compared with,
 //! what a reload may change and docs/CONFIGURATION.md all come from here.
 
+use crate::limits::WORKERS_MAX;
+
 /// A text for docs/CONFIGURATION.md, which only a test writes: there is none in the shipped binary.
 #[cfg(test)]
 pub type Doc = &'static str;
@@ -170,7 +172,7 @@ const SERVER: &[Key] = &[
             "Where to listen; the address is 0.0.0.0 unless given. Port 0 takes any free port. `[::]:PORT` takes IPv4 too unless an IPv4 listener has the same port. The words `tls`, `h2`, `h2c` and `!http` may follow, and are refused with `not in this build`."
         ),
     )),
-    key("Workers", number(0, 128, "threads"), "0", Restart, page!("Worker threads; 0 is one per CPU.")),
+    key("Workers", number(0, WORKERS_MAX as u32, "threads"), "0", Restart, page!("Worker threads; 0 is one per CPU.")),
     key(
         "Timeout",
         number(1, 3600, "seconds"),

@@ -40,8 +40,8 @@ pub enum Verdict {
 /// Judges all conditions but If-Range.
 pub fn judge(request: &Request<'_>, file: &Validators<'_>) -> Verdict {
     let reading = matches!(request.head.method, Method::Get | Method::Head);
-    if let Some(list) = request.field(Name::IfMatch) {
-        if !matches_strong(list, file.etag) {
+    if request.field(Name::IfMatch).is_some() {
+        if !request.fields(b"if-match").any(|list| matches_strong(list, file.etag)) {
             return Verdict::Failed;
         }
     } else if let Some(date) = request.field(Name::IfUnmodifiedSince).and_then(parse_date)
@@ -49,8 +49,8 @@ pub fn judge(request: &Request<'_>, file: &Validators<'_>) -> Verdict {
     {
         return Verdict::Failed;
     }
-    if let Some(list) = request.field(Name::IfNoneMatch) {
-        if matches_weak(list, file.etag) {
+    if request.field(Name::IfNoneMatch).is_some() {
+        if request.fields(b"if-none-match").any(|list| matches_weak(list, file.etag)) {
             return if reading { Verdict::NotModified } else { Verdict::Failed };
         }
     } else if reading

@@ -31,7 +31,7 @@ pub struct Failure<'a> {
 
 impl Handler {
     /// The entry of a site's own page for a status, when there is one and it can be read.
-    fn custom_page(&mut self, scene: &mut Scene<'_>, site: u16, status: u16) -> Option<(EntryId, u16)> {
+    pub(super) fn custom_page(&mut self, scene: &mut Scene<'_>, site: u16, status: u16) -> Option<(EntryId, u16)> {
         let pages = &scene.live.site(site)?.error_pages;
         let index = pages.iter().position(|&(code, _)| code == status)?;
         let key = Key { site, variant: 0, path: pages.get(index)?.1.as_bytes() };
@@ -49,6 +49,11 @@ impl Handler {
         out.push(server_field(live.config().server.hide_version));
         out.push_date(scene.clock);
         out.push(failure.fields);
+        if status == 503 {
+            out.push(b"Retry-After: ");
+            out.push_decimal(u64::from(live.config().server.retry_after));
+            out.push(b"\r\n");
+        }
         if let Some(site) = site {
             push_site_fields(out, live, site, path, false);
         }

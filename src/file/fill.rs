@@ -30,10 +30,12 @@ impl Handler {
     /// Finds what a key leads to and enters it in the table. Err = the status to answer when that is impossible now.
     pub(super) fn fill(&mut self, scene: &mut Scene<'_>, key: &Key<'_>) -> Result<EntryId, u16> {
         let now = scene.clock.now();
-        match resolve(scene.live, &mut self.roots, &mut self.room, key.site, key.variant, key.path, now) {
-            Outcome::File(opened) => self.fill_file(scene, key, opened),
-            Outcome::Directory => self.fill_status(scene, key, 301),
-            Outcome::Status(status) => self.fill_status(scene, key, status),
+        let (outcome, checked) =
+            resolve(scene.live, &mut self.roots, &mut self.room, key.site, key.variant, key.path, now);
+        match outcome {
+            Outcome::File(opened) => self.fill_file(scene, key, opened, checked),
+            Outcome::Directory => self.fill_status(scene, key, 301, checked),
+            Outcome::Status(status) => self.fill_status(scene, key, status, checked),
             Outcome::Unavailable => Err(503),
         }
     }
@@ -43,13 +45,14 @@ impl Handler {
         scene: &mut Scene<'_>,
         key: &Key<'_>,
         opened: Opened<'_>,
+        checked: u32,
     ) -> Result<EntryId, u16> {
         let now = scene.clock.now();
         let marks = (u64::from(opened.varies) << 2) | opened.coding as u64;
         let identity = identity_of(&opened.meta) ^ marks.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let seed = scene.live.site(key.site).map_or(0, |site| hash_bytes(0, &site.etag_seed));
         let etag = hash_bytes(seed, &etag_source(&opened));
-        if let Some(id) = self.table.refresh(key, 200, identity, etag, now) {
+        if let Some(id) = self.table.refresh(key, (200, identity, etag), checked, now) {
             return Ok(id);
         }
         let start = scene.out.len();
@@ -69,8 +72,16 @@ impl Handler {
             if head.len() + key.path.len() + body > self.table.longest(Half::Hits) {
                 continue;
             }
-            let new =
-                NewEntry { status: 200, layout, file: file.take(), size, mtime: opened.meta.mtime, identity, etag };
+            let new = NewEntry {
+                status: 200,
+                layout,
+                file: file.take(),
+                size,
+                mtime: opened.meta.mtime,
+                identity,
+                etag,
+                checked,
+            };
             entry = self.table.insert(Half::Hits, key, head, body, new, now);
             break;
         }
@@ -100,8 +111,12 @@ impl Handler {
     }
 
     /// Enters a path that leads to no file. Its whole answer is kept when it is short.
-    fn fill_status(&mut self, scene: &mut Scene<'_>, key: &Key<'_>, status: u16) -> Result<EntryId, u16> {
+    fn fill_status(&mut self, scene: &mut Scene<'_>, key: &Key<'_>, status: u16, checked: u32) -> Result<EntryId, u16> {
         let now = scene.clock.now();
+        // The site's own page becomes part of what is remembered, and may have been looked at before.
+        let page = self.custom_page(scene, key.site, status).and_then(|(id, _)| self.table.checked(id));
+        let age = page.map_or(0, |page| now.wrapping_sub(page)).max(now.wrapping_sub(checked));
+        let checked = now.wrapping_sub(age);
         let start = scene.out.len();
         let whole = status != 301 && push_error(self, scene, status, key);
         let bytes = scene.out.bytes().get(start..).unwrap_or_default();
@@ -113,7 +128,7 @@ impl Handler {
         let body = bytes.len() - usize::from(layout.head);
         // An answer that is not kept has a size that no body has: it is written anew each time.
         let size = if fits { body as u64 } else { u64::MAX };
-        let new = NewEntry { status, layout, file: None, size, mtime: 0, identity: 0, etag: 0 };
+        let new = NewEntry { status, layout, file: None, size, mtime: 0, identity: 0, etag: 0, checked };
         let key = if key.path.len() > KEY_MAX { &Key { path: b"", ..*key } } else { key };
         let entry = self.table.insert_whole(half, key, bytes, new, now);
         scene.out.truncate(start);

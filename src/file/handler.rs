@@ -97,7 +97,7 @@ impl Handler {
         let now = scene.clock.now();
         let found = self.find(scene, key).or_else(|| {
             match resolve(scene.live, &mut self.roots, &mut self.room, key.site, key.variant, key.path, now) {
-                Outcome::File(opened) => self.fill_file(scene, key, opened).ok(),
+                (Outcome::File(opened), checked) => self.fill_file(scene, key, opened, checked).ok(),
                 _ => None,
             }
         });

@@ -8,7 +8,7 @@ use tinyvec::ArrayVec;
 
 use crate::limits::{PASSWD_MAX, PATH_ROOM};
 use crate::sys::Errno;
-use crate::sys::file::{Kind, Meta, meta, open_beneath, open_directory, read_small};
+use crate::sys::file::{Kind, Meta, meta, open_beneath, open_directory, open_directory_beneath, read_small};
 use crate::sys::memory::Region;
 use crate::sys::passwd::home_of_user;
 use crate::vhost::live::Live;
@@ -112,7 +112,8 @@ fn refusal(errno: Errno) -> Outcome<'static> {
     }
 }
 
-/// Resolves `path` of a site, for a client that takes the codings of `variant`.
+/// Resolves `path` of a site, for a client that takes the codings of `variant`. The number is the moment at which that was
+/// so: `now`, or earlier when the root was opened earlier.
 pub(super) fn resolve<'a>(
     live: &'a Live,
     roots: &mut Roots,
@@ -121,39 +122,36 @@ pub(super) fn resolve<'a>(
     variant: u8,
     path: &[u8],
     now: u32,
-) -> Outcome<'a> {
+) -> (Outcome<'a>, u32) {
     let server = &live.config().server;
     if let (Some(folder), Some(rest)) = (&server.user_dir, path.strip_prefix(b"/~")) {
         let (user, rest) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
-        return match open_user_dir(room, user, folder.as_bytes()) {
+        let outcome = match open_user_dir(room, user, folder.as_bytes(), server.symlink) {
             Ok(_) if rest.is_empty() => Outcome::Directory,
             Ok(root) => look(live, root.as_fd(), room, site, variant, rest),
             Err(errno) => refusal(errno),
         };
+        return (outcome, now);
     }
-    let Some((root, rest)) = live.place(site, path) else { return Outcome::Status(404) };
+    let Some((root, rest)) = live.place(site, path) else { return (Outcome::Status(404), now) };
     match roots.get(live, root, now) {
-        Ok(root) => {
-            let directory_named = path.ends_with(b"/");
-            if rest.is_empty() && !directory_named {
-                return Outcome::Directory;
-            }
-            look(live, root, room, site, variant, rest)
-        }
-        Err(_) => Outcome::Unavailable,
+        Ok((_, opened)) if rest.is_empty() && !path.ends_with(b"/") => (Outcome::Directory, opened),
+        Ok((root, opened)) => (look(live, root, room, site, variant, rest), opened),
+        Err(_) => (Outcome::Unavailable, now),
     }
 }
 
-/// Opens the folder of a user's home that is served. Not inlined: its frame would be every caller's.
+/// Opens the folder of a user's home that is served, beneath that home: a link there is the user's, not the operator's. Not
+/// inlined: its frame would be every caller's.
 #[inline(never)]
-fn open_user_dir(room: &mut PathRoom, user: &[u8], folder: &[u8]) -> Result<OwnedFd, Errno> {
+fn open_user_dir(room: &mut PathRoom, user: &[u8], folder: &[u8], symlinks: bool) -> Result<OwnedFd, Errno> {
     let mut passwd = [0u8; PASSWD_MAX];
     let len = read_small(c"/etc/passwd", &mut passwd)?;
     let home = home_of_user(user, passwd.get(..len).unwrap_or_default()).ok_or(Errno::NOENT)?;
     room.set(home)?;
-    room.push(b"/")?;
-    room.push(folder)?;
-    open_directory(room.as_c_str()?)
+    let home = open_directory(room.as_c_str()?)?;
+    room.set(folder)?;
+    open_directory_beneath(home.as_fd(), room.as_c_str()?, symlinks)
 }
 
 /// Opens a path beneath a root and says what it is.

@@ -9,7 +9,7 @@ use crate::file::handler::{Handler, Scene};
 use crate::http::clock::Clock;
 use crate::http::output::Output;
 use crate::http::session::Event;
-use crate::limits::{ANSWER_HEAD_MAX, HEAD_MAX, INPUT_ROOM, SMALL_FILE_MAX};
+use crate::limits::{ANSWER_HEAD_MAX, HEAD_MAX, INPUT_ROOM, OUTPUT_ROOM, SMALL_FILE_MAX};
 use crate::plugin::transport::Transport;
 use crate::server::connection::{Connection, Waiting};
 use crate::server::queues::FAREWELL_MS;
@@ -139,7 +139,8 @@ impl<T: Transport> Io<T> {
             if !connection.readable {
                 return self.rest(connection, len, answered);
             }
-            let Some(room) = self.input.get_mut(len..).filter(|room| !room.is_empty()) else { return Next::Close };
+            let end = self.input_end(len);
+            let Some(room) = self.input.get_mut(len..end).filter(|room| !room.is_empty()) else { return Next::Close };
             let room_len = room.len();
             match self.transport.read(connection.socket(), room) {
                 Ok(0) => return Next::Close,
@@ -167,7 +168,7 @@ impl<T: Transport> Io<T> {
     fn requests(&mut self, connection: &mut Connection, len: usize) -> (Flow, usize) {
         let mut used = 0;
         while used < len {
-            if self.out.room() < ANSWER_ROOM {
+            if self.out.room() < ANSWER_ROOM || (!self.out.is_empty() && !self.may_gather()) {
                 match self.send(connection, false) {
                     Flow::Starved => {}
                     flow => return (flow, used),
@@ -198,6 +199,19 @@ impl<T: Transport> Io<T> {
             }
         }
         (self.send(connection, false), used)
+    }
+
+    /// How far the scratch buffer may be filled that holds `len` bytes: no further than what a client leaves unused could be
+    /// put by, as long as there is a choice. The largest buffers are for output.
+    fn input_end(&self, len: usize) -> usize {
+        let free = if self.pool.lent() == 0 { INPUT_ROOM } else { self.pool.largest_free(INPUT_ROOM) };
+        if free > len { free } else { INPUT_ROOM }
+    }
+
+    /// Whether answers may be gathered: what of them a client does not take has to be put by as a whole. A single answer
+    /// needs little room or none.
+    pub(super) fn may_gather(&self) -> bool {
+        self.pool.lent() == 0 || self.pool.largest_free(OUTPUT_ROOM) == OUTPUT_ROOM
     }
 
     /// Bytes of head a request may have: the fixed limit or the configured one.

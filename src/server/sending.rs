@@ -21,9 +21,9 @@ impl<T: Transport> Io<T> {
             Body::Nothing => {}
             Body::Ready { entry } => {
                 let answer = self.handler.table().answer(entry).unwrap_or_default();
-                if alone && self.out.is_empty() {
+                if self.out.is_empty() && (alone || !self.may_gather()) {
                     return match write(self.transport, connection.socket(), answer, false) {
-                        Ok(sent) if sent == answer.len() => Some(Flow::Starved),
+                        Ok(sent) if sent == answer.len() => alone.then_some(Flow::Starved),
                         Ok(sent) => Some(self.keep_rest(connection, entry, sent)),
                         Err(_) => Some(Flow::Failed),
                     };

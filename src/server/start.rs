@@ -28,7 +28,7 @@ use crate::server::shared::{Gate, SPECIAL, Shared};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
 use crate::storage::pool::Pool;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
-use crate::sys::credentials::{DropError, drop_to, lookup_user};
+use crate::sys::credentials::{DropError, Identity, drop_to, lookup_user};
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
@@ -84,6 +84,28 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System(what, error)
 }
 
+/// Whether the server of a configuration could divide its memory and become its `User`: what is left of a check once every
+/// file was read. Raises the limit of open files as a start does.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    divide(config).and_then(|_| identity(config.server.user.as_deref())).map(|_| ())
+}
+
+/// Divides the memory ceiling of a configuration.
+fn divide(config: &Config) -> Result<Budget, StartError> {
+    let (server, cpus) = (&config.server, cpu_count());
+    let cap = server.fd_limit.map(u64::from);
+    let descriptors =
+        raise_nofile(Budget::descriptors_wanted(server, cpus), cap).map_err(system("cannot raise the file limit"))?;
+    Budget::new(server, cpus, descriptors, heap::held()).map_err(StartError::Budget)
+}
+
+/// Whom to become: nobody else unless started as root.
+fn identity(user: Option<&str>) -> Result<Option<Identity>, StartError> {
+    let Some(name) = user.filter(|_| is_root()) else { return Ok(None) };
+    let found = lookup_user(name).map_err(system("cannot read /etc/passwd"))?;
+    found.map(Some).ok_or_else(|| StartError::NoUser(name.to_string()))
+}
+
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     let options = options.anchored(&config);
@@ -101,11 +123,8 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     block(&SIGNALS).map_err(system("cannot block signals"))?;
     let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
 
-    let cpus = cpu_count();
-    let cap = server.fd_limit.map(u64::from);
-    let descriptors =
-        raise_nofile(Budget::descriptors_wanted(server, cpus), cap).map_err(system("cannot raise the file limit"))?;
-    let budget = Budget::new(server, cpus, descriptors, heap::held()).map_err(StartError::Budget)?;
+    let budget = divide(live.config())?;
+    let identity = identity(server.user.as_deref())?;
     let listeners = open(server).map_err(StartError::Listen)?;
     let pid_file = match &server.pid_file {
         Some(path) => Some(PidFile::create(path).map_err(StartError::PidFile)?),
@@ -124,7 +143,7 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Listen)?,
     };
-    drop_rights(server.user.as_deref())?;
+    drop_rights(server.user.as_deref(), identity)?;
     let notifier = Notifier::from_env().unwrap_or_else(|error| {
         warn!("NOTIFY_SOCKET: {error}; the service manager is not told");
         None
@@ -210,16 +229,14 @@ fn warn_about_roots(live: &Live) {
 }
 
 /// Becomes `User`, for good, when started as root.
-fn drop_rights(user: Option<&str>) -> Result<(), StartError> {
-    match user {
-        None if is_root() => warn!("running as root: name a User in [SERVER] to give the rights up after start"),
-        None => {}
-        Some(name) if !is_root() => info!("User {name} has no effect: not started as root"),
-        Some(name) => {
-            let found = lookup_user(name).map_err(system("cannot read /etc/passwd"))?;
-            let identity = found.ok_or_else(|| StartError::NoUser(name.to_string()))?;
-            drop_to(&identity).map_err(StartError::Drop)?;
+fn drop_rights(user: Option<&str>, identity: Option<Identity>) -> Result<(), StartError> {
+    match (user, identity) {
+        (_, Some(identity)) => return drop_to(&identity).map_err(StartError::Drop),
+        (None, None) if is_root() => {
+            warn!("running as root: name a User in [SERVER] to give the rights up after start");
         }
+        (None, None) => {}
+        (Some(name), None) => info!("User {name} has no effect: not started as root"),
     }
     Ok(())
 }

@@ -90,6 +90,13 @@ impl Pool {
         }
     }
 
+    /// The size of the largest buffer of at most `len` bytes that can be lent now, 0 when there is none.
+    pub fn largest_free(&self, len: usize) -> usize {
+        let fitting = self.shelves.iter().filter(|shelf| shelf.class.size as usize <= len);
+        let free = fitting.filter(|shelf| !shelf.returned.is_empty() || shelf.untouched < shelf.class.count);
+        free.map(|shelf| shelf.class.size as usize).max().unwrap_or(0)
+    }
+
     /// How many buffers are lent now.
     pub fn lent(&self) -> usize {
         self.lent
@@ -134,6 +141,7 @@ mod tests {
         assert_eq!(pool.lent(), 3);
         pool.give(second);
         assert!(pool.take(65).is_none(), "too small for that");
+        assert_eq!([63, 64, 1000].map(|len| pool.largest_free(len)), [0, 64, 64]);
         assert!(pool.take(64).is_some());
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::errno::{Errno, check, count};
-use super::walk::{self, OPEN_FLAGS};
+use super::walk::{self, DIRECTORY_FLAGS, OPEN_FLAGS};
 
 /// What the server needs to know of an open file (statx(2)); every field is 64 bits wide on every target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,9 +62,8 @@ pub fn force_walk() {
 
 /// Opens a directory by its path, only as a place to start from (O_PATH): no right to list it is needed.
 pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: `path` is a NUL-terminated string.
-    let fd = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let fd = check(unsafe { libc::open(path.as_ptr(), DIRECTORY_FLAGS) })?;
     // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -73,9 +72,18 @@ pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
 /// climbs, leads out of it (`Errno::XDEV`). Without `symlinks`, a link anywhere in the path is `Errno::LOOP`.
 /// One system call where the kernel has openat2(2), else one a component.
 pub fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
+    open_from(root, path, symlinks, OPEN_FLAGS)
+}
+
+/// As [`open_beneath`], for a directory that is only a place to start from: no right to list it is needed.
+pub fn open_directory_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
+    open_from(root, path, symlinks, DIRECTORY_FLAGS)
+}
+
+fn open_from(root: BorrowedFd<'_>, path: &CStr, symlinks: bool, flags: libc::c_int) -> Result<OwnedFd, Errno> {
     if !WALK.load(Ordering::Relaxed) {
         let how = OpenHow {
-            flags: OPEN_FLAGS as u64,
+            flags: flags as u64,
             mode: 0,
             resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | if symlinks { 0 } else { RESOLVE_NO_SYMLINKS },
         };
@@ -92,7 +100,7 @@ pub fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result
             Err(errno) => return Err(errno),
         }
     }
-    walk::open_beneath(root, path, symlinks)
+    walk::open_beneath(root, path, symlinks, flags)
 }
 
 #[repr(C)]

@@ -17,14 +17,23 @@ const LINKS_MAX: usize = 40;
 pub(super) const OPEN_FLAGS: libc::c_int =
     libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_LARGEFILE;
 
-/// As [`super::file::open_beneath`], by a walk. Not inlined: its frame would be every caller's.
+/// For a directory that is only a place to go on from.
+pub(super) const DIRECTORY_FLAGS: libc::c_int = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+
+/// As [`super::file::open_beneath`], by a walk; `flags` are those of open(2) for what the path leads to. Not inlined: its
+/// frame would be every caller's.
 #[inline(never)]
-pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
+pub(super) fn open_beneath(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    symlinks: bool,
+    flags: libc::c_int,
+) -> Result<OwnedFd, Errno> {
     let mut text = [0u8; PATH_MAX];
     let mut len = normalise(path.to_bytes(), &mut text, 0)?;
     let mut target = [0u8; PATH_MAX];
     for _ in 0..=LINKS_MAX {
-        match pass(root, text.get(..len).ok_or(Errno::NAMETOOLONG)?, symlinks, &mut target)? {
+        match pass(root, text.get(..len).ok_or(Errno::NAMETOOLONG)?, symlinks, flags, &mut target)? {
             Pass::Opened(file) => return Ok(file),
             Pass::Link { start, end, target_len } => {
                 let target = target.get(..target_len).ok_or(Errno::NAMETOOLONG)?;
@@ -45,13 +54,9 @@ pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) ->
     Err(Errno::LOOP)
 }
 
-/// Opens one component of a path without following a link. With `directory`, only to go on from it.
-fn open_component(at: BorrowedFd<'_>, name: &CStr, directory: bool) -> Result<OwnedFd, Errno> {
-    let flags = if directory {
-        libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC | libc::O_NOFOLLOW
-    } else {
-        OPEN_FLAGS | libc::O_NOFOLLOW
-    };
+/// Opens one component of a path without following a link.
+fn open_component(at: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errno> {
+    let flags = flags | libc::O_NOFOLLOW;
     // SAFETY: `name` is a NUL-terminated string and `at` an open directory.
     let fd = check(unsafe { libc::openat(at.as_raw_fd(), name.as_ptr(), flags) })?;
     // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
@@ -101,10 +106,16 @@ fn normalise(path: &[u8], out: &mut [u8; PATH_MAX], mut len: usize) -> Result<us
 }
 
 /// Walks a normal path (`a/b/c/`) until it is open or a link is met, whose text is put into `target`.
-fn pass(root: BorrowedFd<'_>, path: &[u8], symlinks: bool, target: &mut [u8]) -> Result<Pass, Errno> {
+fn pass(
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    symlinks: bool,
+    flags: libc::c_int,
+    target: &mut [u8],
+) -> Result<Pass, Errno> {
     let mut directory: Option<OwnedFd> = None;
     if path.is_empty() {
-        return open_component(root, c".", false).map(Pass::Opened);
+        return open_component(root, c".", flags).map(Pass::Opened);
     }
     let mut start = 0;
     loop {
@@ -117,7 +128,7 @@ fn pass(root: BorrowedFd<'_>, path: &[u8], symlinks: bool, target: &mut [u8]) ->
         room.copy_from_slice(rest.get(..length).ok_or(Errno::INVAL)?);
         let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::INVAL)?;
         let at = directory.as_ref().map_or(root, |fd| fd.as_fd());
-        match open_component(at, name, !last) {
+        match open_component(at, name, if last { flags } else { DIRECTORY_FLAGS }) {
             Ok(fd) if last => return Ok(Pass::Opened(fd)),
             Ok(fd) => directory = Some(fd),
             // A link met with O_NOFOLLOW is ELOOP; with O_DIRECTORY on top it is ENOTDIR.
@@ -175,12 +186,38 @@ mod tests {
 
     type Open = fn(BorrowedFd<'_>, &CStr, bool) -> Result<OwnedFd, Errno>;
 
+    fn walk(root: BorrowedFd<'_>, path: &CStr, symlinks: bool) -> Result<OwnedFd, Errno> {
+        open_beneath(root, path, symlinks, OPEN_FLAGS)
+    }
+
+    #[test]
+    fn a_directory_to_start_from_is_found_under_the_same_rules() {
+        let tree = Tree::new("directories");
+        let root = directory(&tree.0.join("root"));
+        let ways: [(&str, Open); 2] = [
+            ("walk", |root, path, symlinks| open_beneath(root, path, symlinks, DIRECTORY_FLAGS)),
+            ("openat2", file::open_directory_beneath),
+        ];
+        for (way, open) in ways {
+            for (path, symlinks, wanted) in [
+                (c"a/b", false, None),
+                (c"a/dirlink", true, None),
+                (c"a/dirlink", false, Some(Errno::LOOP)),
+                (c"a/climb", true, Some(Errno::XDEV)),
+                (c"a/absolute", true, Some(Errno::XDEV)),
+                (c"a/b/file", true, Some(Errno::NOTDIR)),
+            ] {
+                assert_eq!(open(root.as_fd(), path, symlinks).err(), wanted, "{way} {path:?} {symlinks}");
+            }
+        }
+    }
+
     /// The walk and the kernel's own resolution must agree, link by link.
     #[test]
     fn walk_and_openat2_agree() {
         let tree = Tree::new("agree");
         let root = directory(&tree.0.join("root"));
-        let ways: [(&str, Open); 2] = [("walk", open_beneath), ("openat2", file::open_beneath)];
+        let ways: [(&str, Open); 2] = [("walk", walk), ("openat2", file::open_beneath)];
         for (way, open) in ways {
             let read = |path: &str, symlinks: bool| {
                 let fd = open(root.as_fd(), &CString::new(path).unwrap(), symlinks)?;
@@ -209,8 +246,8 @@ mod tests {
         let tree = Tree::new("long");
         let root = directory(&tree.0.join("root"));
         let name = CString::new("x".repeat(300)).unwrap();
-        assert_eq!(open_beneath(root.as_fd(), &name, true).err(), Some(Errno::NAMETOOLONG));
+        assert_eq!(walk(root.as_fd(), &name, true).err(), Some(Errno::NAMETOOLONG));
         let path = CString::new("y/".repeat(3000)).unwrap();
-        assert_eq!(open_beneath(root.as_fd(), &path, true).err(), Some(Errno::NAMETOOLONG));
+        assert_eq!(walk(root.as_fd(), &path, true).err(), Some(Errno::NAMETOOLONG));
     }
 }

@@ -87,6 +87,8 @@ pub struct NewEntry {
     pub identity: u64,
     /// See [`Entry::etag`].
     pub etag: u64,
+    /// Milliseconds when all of this was so; it is trusted for a second from then on.
+    pub checked: u32,
 }
 
 /// One round of a multiplicative hash (the constant is the golden ratio's).

@@ -69,6 +69,14 @@ impl<'a> Request<'a> {
         self.head.get(name).map(|span| span.of(self.input))
     }
 
+    /// The values of all fields of a name, given in lower case. A field that is a list may be sent in several lines (RFC
+    /// 9110 section 5.3).
+    pub fn fields<'r>(&'r self, name: &'r [u8]) -> impl Iterator<Item = &'a [u8]> + use<'r, 'a> {
+        let fields = self.head.fields().iter();
+        let named = fields.filter(|field| field.name.of(self.input).eq_ignore_ascii_case(name));
+        named.map(|field| field.value.of(self.input))
+    }
+
     /// Whether the answer's body is left out.
     pub fn is_head(&self) -> bool {
         self.head.method == Method::Head

@@ -28,8 +28,8 @@ impl Roots {
         Roots { roots: (0..live.roots()).map(|_| None).collect(), open: 0 }
     }
 
-    /// The open directory of a root.
-    pub fn get(&mut self, live: &Live, root: RootId, now: u32) -> Result<BorrowedFd<'_>, Errno> {
+    /// The open directory of a root, and when it was opened: what is found beneath it is as old as that.
+    pub fn get(&mut self, live: &Live, root: RootId, now: u32) -> Result<(BorrowedFd<'_>, u32), Errno> {
         let slot = self.roots.get_mut(usize::from(root)).ok_or(Errno::NOENT)?;
         if slot.as_ref().is_none_or(|root| now.wrapping_sub(root.opened) >= FRESH_MS) {
             if slot.take().is_some() {
@@ -44,7 +44,7 @@ impl Roots {
             self.open += 1;
         }
         let slot = self.roots.get(usize::from(root)).and_then(Option::as_ref);
-        slot.map(|root| root.directory.as_fd()).ok_or(Errno::NOENT)
+        slot.map(|root| (root.directory.as_fd(), root.opened)).ok_or(Errno::NOENT)
     }
 
     fn close_oldest(&mut self, now: u32) {

@@ -150,15 +150,22 @@ impl OpenFiles {
         None
     }
 
-    /// The entry of a key whose file was found unchanged, made fresh again: same status, same file, same tag.
-    pub fn refresh(&mut self, key: &Key<'_>, status: u16, identity: u64, etag: u64, now: u32) -> Option<EntryId> {
+    /// The entry of a key whose file was found unchanged, as of the moment `checked`, made fresh again: same status, same
+    /// file, same tag.
+    pub fn refresh(
+        &mut self,
+        key: &Key<'_>,
+        (status, identity, etag): (u16, u64, u64),
+        checked: u32,
+        now: u32,
+    ) -> Option<EntryId> {
         let hash = self.hash(key);
         let index = self.hits.find(hash, key)?;
         let entry = self.hits.entries.get_mut(usize::from(index))?;
         if entry.status != status || entry.identity != identity || entry.etag != etag || entry.file.is_none() {
             return None;
         }
-        (entry.checked, entry.used) = (now, now);
+        (entry.checked, entry.used) = (checked, now);
         Some(EntryId { half: Half::Hits, index })
     }
 
@@ -201,7 +208,7 @@ impl OpenFiles {
             pins: 0,
             path_len: key.path.len() as u16,
             used: now,
-            checked: now,
+            checked: new.checked,
             date_second: 0,
             record,
             status: new.status,
@@ -268,6 +275,11 @@ impl OpenFiles {
     /// An entry by its place.
     pub fn entry(&self, id: EntryId) -> Option<&Entry> {
         self.shelf(id.half).entries.get(usize::from(id.index))
+    }
+
+    /// When what an entry says was so, milliseconds.
+    pub fn checked(&self, id: EntryId) -> Option<u32> {
+        self.entry(id).map(|entry| entry.checked)
     }
 
     /// The open file of an entry.
@@ -378,6 +390,7 @@ mod tests {
             mtime: 0,
             identity: 7,
             etag: 9,
+            checked: 0,
         }
     }
 
@@ -392,14 +405,15 @@ mod tests {
     #[test]
     fn an_entry_is_found_by_its_whole_key_for_a_second() {
         let mut table = table(8);
-        let id = table.insert(Half::Hits, &key(b"/a"), b"HEAD", 3, new_entry(200, true), 100).unwrap();
+        let new = NewEntry { checked: 100, ..new_entry(200, true) };
+        let id = table.insert(Half::Hits, &key(b"/a"), b"HEAD", 3, new, 200).unwrap();
         assert_eq!(table.find(&key(b"/a"), 1000), Some(id));
         assert_eq!(table.find(&key(b"/b"), 1000), None);
         assert_eq!(table.find(&Key { variant: 1, ..key(b"/a") }, 1000), None);
         assert_eq!(table.find(&Key { site: 1, ..key(b"/a") }, 1000), None);
         assert_eq!(table.find(&key(b"/a"), 1100), None, "stale");
-        assert_eq!(table.refresh(&key(b"/a"), 200, 8, 9, 1100), None, "another file");
-        assert_eq!(table.refresh(&key(b"/a"), 200, 7, 9, 1100), Some(id));
+        assert_eq!(table.refresh(&key(b"/a"), (200, 8, 9), 1100, 1100), None, "another file");
+        assert_eq!(table.refresh(&key(b"/a"), (200, 7, 9), 1100, 1100), Some(id));
         assert_eq!(table.find(&key(b"/a"), 1200), Some(id));
         assert_eq!(&table.answer(id).unwrap()[..4], b"HEAD");
     }
