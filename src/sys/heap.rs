@@ -15,22 +15,25 @@ pub fn held() -> usize {
 
 // SAFETY: every call is passed on as it came; the count touches no memory of theirs.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Counted<A> {
+    // SAFETY: the caller keeps the contract of GlobalAlloc, which is the inner one's too.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: promised by the caller.
+        // SAFETY: as above.
         unsafe { self.0.alloc(layout) }
     }
 
+    // SAFETY: the caller keeps the contract of GlobalAlloc, which is the inner one's too.
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: promised by the caller.
+        // SAFETY: as above.
         unsafe { self.0.dealloc(memory, layout) }
     }
 
+    // SAFETY: the caller keeps the contract of GlobalAlloc, which is the inner one's too.
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         HELD.fetch_add(size, Ordering::Relaxed);
         HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: promised by the caller.
+        // SAFETY: as above.
         unsafe { self.0.realloc(memory, layout, size) }
     }
 }
