@@ -28,10 +28,10 @@ fn pages_of_the_site() {
     // Twice, for what is remembered, and in front of a request on the same connection.
     for path in ["/nothing", "/nothing", "/other"] {
         let answer = client.get(path);
-        answer.has_head(&["HTTP/1.1 404 Not Found", SERVER, DATE, HTML, "Content-Length: 7"]);
+        answer.has_head(&["HTTP/1.1 404 Not Found", SERVER, DATE, "Vary: Accept", HTML, "Content-Length: 7"]);
         assert_eq!(answer.text(), "<p>mine", "{path}");
         let head = client.ask("HEAD /nothing", "");
-        head.has_head(&["HTTP/1.1 404 Not Found", SERVER, DATE, HTML, "Content-Length: 7"]);
+        head.has_head(&["HTTP/1.1 404 Not Found", SERVER, DATE, "Vary: Accept", HTML, "Content-Length: 7"]);
     }
     let answer = client.ask("PUT /a.txt", "Content-Length: 0\r\n");
     let text = "Content-Type: text/plain; charset=utf-8";

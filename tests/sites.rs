@@ -122,7 +122,9 @@ fn redirect() {
     let mut client = server.client();
     for (host, location) in [("old", "Location: https://new.example/x?y"), ("away", "Location: /moved")] {
         let lines = ["HTTP/1.1 301 Moved Permanently", SERVER, DATE, location, "Content-Length: 0"];
-        for (method, target) in [("GET", "/"), ("GET", "/any/thing?q"), ("HEAD", "/x")] {
+        for (method, target) in
+            [("GET", "/"), ("GET", "/any/thing?q"), ("HEAD", "/x"), ("DELETE", "/x"), ("OPTIONS", "/x")]
+        {
             client.send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
             client.answer(method == "HEAD").has_head(&lines);
         }
@@ -162,7 +164,7 @@ fn fallback_for_pages_only() {
     let server = setup.file("sub/x.php", "code").start();
     let mut client = server.client();
     let page = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
-    let lines = ["HTTP/1.1 200 OK", SERVER, DATE, MODIFIED, ETAG, HTML, RANGES, "Content-Length: 6"];
+    let lines = ["HTTP/1.1 200 OK", SERVER, DATE, MODIFIED, ETAG, "Vary: Accept", HTML, RANGES, "Content-Length: 6"];
     let plain = client.get("/app.html");
     plain.has_head(&lines);
     for path in ["/deep/link", "/deep/link/", "/x.js", "/a.txt/more"] {
@@ -179,7 +181,8 @@ fn fallback_for_pages_only() {
             ("GET", "Accept: text/html;q=0\r\n"),
             ("POST", "Accept: text/html\r\nContent-Length: 0\r\n"),
         ] {
-            assert_eq!(client.ask(&format!("{method} {path}"), fields).status, 404, "{method} {path} {fields}");
+            let miss = client.ask(&format!("{method} {path}"), fields);
+            assert_eq!((miss.status, miss.field("Vary")), (404, Some("Accept")), "{method} {path} {fields}");
         }
     }
     assert_eq!(client.ask("GET /a.txt", page).is(200).text(), "alpha");

@@ -24,6 +24,8 @@ pub struct Validators<'a> {
     pub etag: &'a [u8],
     /// Seconds of the modification time.
     pub mtime: i64,
+    /// That time is over, so that no second change can have the same (RFC 9110 section 8.8.2.2).
+    pub settled: bool,
 }
 
 /// What the conditions of a request come to.
@@ -70,7 +72,7 @@ pub fn range_applies(request: &Request<'_>, file: &Validators<'_>) -> bool {
     match request.field(Name::IfRange).map(parse_if_range) {
         None => true,
         Some(IfRange::Etag(tag)) => tag == file.etag,
-        Some(IfRange::Date(date)) => date == file.mtime,
+        Some(IfRange::Date(date)) => date == file.mtime && file.settled,
         Some(IfRange::Invalid) => false,
     }
 }

@@ -1,7 +1,7 @@
 //! Answers that carry no file of their own: errors with their page, redirects, OPTIONS.
 
 use crate::file::body::Body;
-use crate::file::fill::push_site_fields;
+use crate::file::fill::{VARY_ACCEPT, push_site_fields};
 use crate::file::handler::{Handler, Scene};
 use crate::http::output::{Sink, server_field};
 use crate::http::page::{PAGE_TYPE, page_len, push_page};
@@ -55,6 +55,9 @@ impl Handler {
             out.push(b"\r\n");
         }
         if let Some(site) = site {
+            if status == 404 && live.site(site).is_some_and(|site| site.fallback.is_some()) {
+                out.push(VARY_ACCEPT);
+            }
             push_site_fields(out, live, site, path, false);
         }
         let Some((id, index)) = custom else {

@@ -14,6 +14,9 @@ use crate::vhost::table::{EntryId, Half};
 use crate::wire::accept::Coding;
 use crate::wire::date::{DATE_LEN, write_date};
 
+/// The answer depends on whether the client takes HTML.
+pub(super) const VARY_ACCEPT: &[u8] = b"Vary: Accept\r\n";
+
 /// The response fields of a site that apply to a path, and its cache rule.
 pub(super) fn push_site_fields(out: &mut Output, live: &Live, site: u16, path: &[u8], cached: bool) {
     let Some(site) = live.site(site) else { return };
@@ -182,8 +185,13 @@ fn push_file_head(scene: &mut Scene<'_>, key: &Key<'_>, opened: &Opened<'_>, eta
         out.push_field("Last-Modified", &date);
     }
     out.push_field("ETag", &etag_text(etag));
-    if opened.varies {
-        out.push(b"Vary: Accept-Encoding\r\n");
+    // The page of a single-page application also stands in for misses, for whoever takes HTML.
+    let stands_in = live.site(key.site).and_then(|site| site.fallback.as_deref()).map(str::as_bytes) == Some(key.path);
+    match (opened.varies, stands_in) {
+        (true, true) => out.push(b"Vary: Accept-Encoding, Accept\r\n"),
+        (true, false) => out.push(b"Vary: Accept-Encoding\r\n"),
+        (false, true) => out.push(VARY_ACCEPT),
+        (false, false) => {}
     }
     push_site_fields(out, live, key.site, key.path, true);
     layout.content = offset(out);

@@ -110,6 +110,10 @@ impl Handler {
         let Some(site) = live.site(request.site) else {
             return self.fail_request(scene, request, 500, b"");
         };
+        if let Some(to) = &site.redirect {
+            redirect_site(scene, request, to);
+            return Body::Nothing;
+        }
         match request.head.method {
             Method::Get | Method::Head | Method::Post => {}
             Method::Options => {
@@ -118,22 +122,11 @@ impl Handler {
             }
             _ => return self.fail_request(scene, request, 405, ALLOW),
         }
-        if let Some(to) = &site.redirect {
-            redirect_site(scene, request, to);
-            return Body::Nothing;
-        }
         let variant = request.field(Name::AcceptEncoding).map_or(0, |value| variant_of(&parse_accept_encoding(value)));
         let key = Key { site: request.site, variant, path: request.path };
         let found = self.lookup(scene, &key).and_then(|id| self.fall_back(scene, request, variant, id));
         match found {
             Ok(id) => self.answer_entry(scene, request, id),
-            Err(503) => {
-                let mut field = Text::<32>::default();
-                field.push(b"Retry-After: ");
-                field.push_decimal(u64::from(live.config().server.retry_after));
-                field.push(b"\r\n");
-                self.fail_request(scene, request, 503, field.bytes())
-            }
             Err(status) => self.fail_request(scene, request, status, b""),
         }
     }
@@ -221,7 +214,8 @@ impl Handler {
         }
         let entry = self.table.entry(id)?;
         let (size, etag) = (entry.size, etag_text(entry.etag));
-        let file = Validators { etag: &etag, mtime: entry.mtime };
+        let settled = scene.clock.wall().is_some_and(|now| now > entry.mtime);
+        let file = Validators { etag: &etag, mtime: entry.mtime, settled };
         match judge(request, &file) {
             Verdict::Proceed => {}
             Verdict::NotModified => {

@@ -257,6 +257,8 @@ fn serve<'a>(
 
 fn is_script(live: &Live, site: u16, path: &[u8]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    // A compressed program is one all the same.
+    let name = name.strip_suffix(b".gz").or_else(|| name.strip_suffix(b".br")).unwrap_or(name);
     let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return false };
     let extension = name.get(dot + 1..).unwrap_or_default();
     let scripts = live.site(site).map_or(&[][..], |site| &site.script_extensions);

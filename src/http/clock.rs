@@ -3,9 +3,23 @@
 
 use crate::wire::date::{DATE_LEN, write_date};
 
-/// Seconds since 1970 at which this program was built, roughly (2026-11-01). A wall clock before it is a clock that was
-/// never set: a board without a battery starts in 1970.
-pub const BUILD_DATE: i64 = 1_793_491_200;
+/// Seconds since 1970 at which this program was built: SOURCE_DATE_EPOCH when it was, as reproducible builds set it, else the
+/// start of the version's month (2026-11-01). A wall clock before it is a clock that was never set: a board without a battery
+/// starts in 1970.
+pub const BUILD_DATE: i64 = match option_env!("SOURCE_DATE_EPOCH") {
+    Some(text) => decimal(text.as_bytes()),
+    None => 1_793_491_200,
+};
+
+const fn decimal(mut text: &[u8]) -> i64 {
+    let mut number = 0;
+    while let Some((digit, rest)) = text.split_first() {
+        assert!(digit.is_ascii_digit(), "SOURCE_DATE_EPOCH is not a number of seconds");
+        number = number * 10 + (*digit - b'0') as i64;
+        text = rest;
+    }
+    number
+}
 
 /// The time of one turn of the event loop.
 pub struct Clock {
@@ -65,7 +79,9 @@ mod tests {
         let mut clock = Clock::new(5, 0);
         assert_eq!(clock.date(), None);
         clock.set_wall(BUILD_DATE);
-        assert_eq!(clock.date().map(|date| &date[..]), Some(&b"Sun, 01 Nov 2026 00:00:00 GMT"[..]));
+        assert!(clock.date().is_some_and(|date| date.ends_with(b" GMT")));
+        clock.set_wall(4_102_444_799);
+        assert_eq!(clock.date().map(|date| &date[..]), Some(&b"Thu, 31 Dec 2099 23:59:59 GMT"[..]));
         clock.set_wall(BUILD_DATE - 1);
         assert_eq!(clock.wall(), None);
     }

@@ -23,7 +23,7 @@ pub(super) unsafe fn own(result: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Reads the 8-byte counter of an eventfd or timerfd, which also clears it; 0 when there is nothing to read.
+/// Reads the 8-byte counter of an eventfd, which also clears it; 0 when there is nothing to read.
 pub(super) fn read_counter(fd: BorrowedFd<'_>) -> u64 {
     let mut bytes = [0u8; 8];
     loop {

@@ -104,11 +104,6 @@ impl PidFile {
         Ok(Some(file))
     }
 
-    /// Writes the process id again: after going into the background it is another one.
-    pub fn rewrite(&mut self) -> io::Result<()> {
-        write_pid(&mut self.file)
-    }
-
     /// Removes the file, unless what is at its path now is another one, and lets go of the lock. A server without root's rights
     /// often may not remove it: then the file is left empty, and the error says why.
     pub fn remove(self) -> io::Result<()> {
@@ -214,13 +209,11 @@ mod tests {
 
     fn in_role(role: &str) -> ! {
         let path = PathBuf::from(std::env::var_os(PATH).unwrap());
-        let mut file = PidFile::create(&path).unwrap();
-        if role == "background" {
-            let daemon = Daemon::start().unwrap();
-            file.rewrite().unwrap();
-            daemon.ready().unwrap();
-        } else {
-            println!("holding");
+        let daemon = (role == "background").then(|| Daemon::start().unwrap());
+        let _file = PidFile::create(&path).unwrap();
+        match daemon {
+            Some(daemon) => daemon.ready().unwrap(),
+            None => println!("holding"),
         }
         // Until the test kills it: a crash must free the lock.
         loop {

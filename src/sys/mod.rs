@@ -25,7 +25,6 @@ pub mod stderr;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thread;
-pub mod timer;
 pub mod wake;
 mod walk;
 
