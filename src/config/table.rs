@@ -318,7 +318,7 @@ const SERVER: &[Key] = &[
         "Default",
         InPlace,
         page!(
-            "A Host that no site names: `Default` serves sites/default, `Reject` answers 421 (against DNS rebinding)."
+            "A Host that no site names: `Default` serves sites/default, `Reject` answers 421 (against DNS rebinding), except to an IP address, which cannot be rebound."
         ),
     ),
     later("MinBodyRate"),
