@@ -16,7 +16,8 @@ pub const MEDIA_TYPE_MAX: usize = 127;
 /// Most extensions. More are an error.
 pub const ENTRIES_MAX: usize = 4096;
 
-/// The table: one text, and an index sorted by extension. Each media type is stored once.
+/// The table: one text, and an index sorted by extension. A media type is stored once for the extensions that stand
+/// together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MimeTable {
     text: Box<str>,
@@ -89,6 +90,7 @@ pub(super) fn resolve(raw: &RawConfig, whole: &Position<'_>, out: &mut Findings)
     let values = check(raw, File::Mime, whole, out);
     let mut text = String::new();
     let mut entries: Vec<Entry> = Vec::with_capacity(raw.len().min(ENTRIES_MAX));
+    let mut last: Option<Slice> = None;
     for entry in values.all("MIMETYPES", "EXTENSION") {
         let extension = entry.key;
         if entries.len() == ENTRIES_MAX {
@@ -106,9 +108,12 @@ pub(super) fn resolve(raw: &RawConfig, whole: &Position<'_>, out: &mut Findings)
         } else if check_media_type(&entry, out)
             && let Err(place) = search(&text, &entries, extension.as_bytes())
         {
-            let known = entries.iter().find(|known| slice_of(&text, known.media_type) == entry.value);
-            let known = known.map(|known| known.media_type);
-            let media_type = known.unwrap_or_else(|| append(&mut text, entry.value));
+            // Extensions of one type mostly stand together; comparing with all of them would cost more than it saves.
+            let media_type = match last {
+                Some(known) if slice_of(&text, known) == entry.value => known,
+                _ => append(&mut text, entry.value),
+            };
+            last = Some(media_type);
             let extension = append(&mut text, &extension.to_ascii_lowercase());
             entries.insert(place, Entry { extension, media_type });
         }
