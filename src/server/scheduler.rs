@@ -12,6 +12,7 @@ use crate::server::acceptor::{Acceptor, Burst};
 use crate::server::listeners::Listener;
 use crate::server::shared::{SPECIAL, Shared};
 use crate::sys::epoll::{Epoll, Events, Interest};
+use crate::sys::image::release_pages;
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, SignalFd};
 
@@ -40,12 +41,18 @@ impl Scheduler {
         self.epoll.add(self.signals.as_fd(), Interest::Read, SIGNALS)?;
         let mut watched = false;
         let mut events = Events::with_capacity(16);
+        let mut started = false;
         loop {
             if !watched && self.acceptor.may_accept() {
                 self.watch()?;
                 watched = true;
             }
             let patience = (!watched).then_some(RETRY_MS);
+            if !started {
+                // Start-up code and its tables are not needed again.
+                release_pages();
+                started = true;
+            }
             self.epoll.wait(&mut events, patience)?;
             for index in 0..events.len() {
                 let Some(event) = events.get(index) else { break };

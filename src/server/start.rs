@@ -36,7 +36,7 @@ use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_n
 use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
 use crate::sys::slots::Slots;
 use crate::sys::thread::{self, Thread};
-use crate::sys::{fault, heap, image};
+use crate::sys::{fault, heap};
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 
@@ -196,8 +196,6 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         daemon.ready().map_err(system("cannot go into the background"))?;
     }
     drop(live);
-    // Start-up code and its tables are not needed again.
-    image::release_pages();
     scheduler.run().map_err(system("the event loop failed"))?;
     for worker in workers {
         worker.join();
