@@ -305,6 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_has_the_options_of_a_web_server() {
+        let buffers = Buffers { defer_accept: 1, not_sent_lowat: 16_384, ..OPTIONS.buffers };
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions { buffers, ..OPTIONS }).unwrap();
+        let get = |name: libc::c_int| {
+            let (mut number, mut len): (libc::c_int, libc::socklen_t) = (0, 4);
+            let (value, size) = ((&raw mut number).cast(), &raw mut len);
+            // SAFETY: both point at locals of the size that is passed.
+            check(unsafe { libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, name, value, size) }).unwrap();
+            number
+        };
+        assert_eq!(get(libc::TCP_FASTOPEN), FASTOPEN_QUEUE);
+        assert_eq!(get(libc::TCP_DEFER_ACCEPT), 1);
+        assert_eq!(get(libc::TCP_NODELAY), 1);
+        assert_eq!(get(libc::TCP_NOTSENT_LOWAT), 16_384);
+    }
+
+    #[test]
     fn the_dual_stack_listener_reports_ipv4_clients_as_ipv4() {
         let options = ListenOptions { dual_stack: true, ..OPTIONS };
         let listener = listen("[::]:0".parse().unwrap(), &options).unwrap();
