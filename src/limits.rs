@@ -9,6 +9,13 @@ pub const HEAD_MAX: usize = 16 * 1024;
 /// Most header fields in one request. More are answered 431 and closed.
 pub const FIELDS_MAX: usize = 64;
 
+/// Longest chunk-size line of a chunked body, bytes, extensions and line end included. A longer one is answered 400 and
+/// closed.
+pub const CHUNK_LINE_MAX: u16 = 256;
+
+/// Most trailers of a chunked body, bytes, line ends and the empty line included. More are answered 431 and closed.
+pub const TRAILERS_MAX: u16 = 8 * 1024;
+
 /// Most ranges honoured in one `Range` field. A field with more is ignored: the whole file is sent (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
 

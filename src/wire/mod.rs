@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod chars;
+pub mod chunked;
 pub mod date;
 pub mod etag;
 pub mod head;

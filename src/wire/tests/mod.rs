@@ -1,5 +1,6 @@
 //! Tests too long to stand beside the code they test.
 
+mod chunked;
 mod head;
 mod pattern;
 mod range;
