@@ -161,6 +161,16 @@ impl Setup {
         Server::start(self.dir, command, Record::default())
     }
 
+    /// Starts the server by a shell script that ends in `exec "$@"`, in a mount namespace of its own.
+    #[track_caller]
+    pub fn start_among_mounts(self, script: &str) -> Server {
+        let command = self.command();
+        let mut outer = Command::new("unshare");
+        outer.args(["--mount", "sh", "-ec", script, "sh"]).arg(command.get_program()).args(command.get_args());
+        outer.current_dir(self.dir.path("")).env_remove("NOTIFY_SOCKET");
+        Server::start(self.dir, outer, Record::default())
+    }
+
     /// Runs a server that is to refuse to start, or to do something else that ends.
     pub fn run(&self) -> Ended {
         run_to_end(self.command())
