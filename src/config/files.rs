@@ -1,5 +1,7 @@
 //! Reading the files of a configuration, and refusing those that anyone could have written.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, Metadata};
@@ -7,6 +9,8 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use super::Chroot;
 
 /// Largest configuration file accepted, bytes. A larger one is refused: it is some other file.
 pub const FILE_MAX: u64 = 1024 * 1024;
@@ -50,20 +54,45 @@ pub(super) trait Files {
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble>;
     /// Whether a directory is there and safe to read from.
     fn check_directory(&self, dir: &Path) -> Result<(), Trouble>;
+    /// The path of a directory without symbolic links.
+    fn real(&self, dir: &Path) -> Result<PathBuf, Trouble>;
     /// What is the same for one file, however it was spelt; `None` when there is none.
     fn identity(&self, path: &Path) -> Option<Identity>;
 }
 
 /// The file system.
-pub(super) struct Disk;
+#[derive(Default)]
+pub(super) struct Disk<'a> {
+    /// The root directory this process has; paths are given as they are seen from outside.
+    pub(super) confined: Option<&'a Chroot>,
+    /// What was listed and read, in a build that can allow just that.
+    pub(super) sources: RefCell<Vec<PathBuf>>,
+}
 
-impl Files for Disk {
+impl Disk<'_> {
+    /// A path as this process can open it.
+    fn at<'p>(&self, path: &'p Path) -> Result<Cow<'p, Path>, Trouble> {
+        let Some(chroot) = self.confined else { return Ok(Cow::Borrowed(path)) };
+        let outside = || Trouble::Other(format!("out of reach of a server whose Chroot is {}", chroot.dir().display()));
+        chroot.inside(path).map(Cow::Owned).ok_or_else(outside)
+    }
+
+    fn note(&self, path: &Path) {
+        if cfg!(feature = "sandbox") {
+            self.sources.borrow_mut().push(path.to_path_buf());
+        }
+    }
+}
+
+impl Files for Disk<'_> {
     fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble> {
+        let opened = self.at(path)?;
         // Looked at before it is opened: opening a FIFO would wait for a writer.
-        if !fs::metadata(path)?.is_file() {
+        if !fs::metadata(&opened)?.is_file() {
             return Err(Trouble::Other("not a regular file".into()));
         }
-        let file = File::open(path)?;
+        let file = File::open(&opened)?;
+        self.note(path);
         let about = file.metadata()?;
         check_writers(path, &about)?;
         let mut content = Vec::with_capacity(about.len().min(FILE_MAX) as usize + 1);
@@ -76,8 +105,9 @@ impl Files for Disk {
 
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {
         self.check_directory(dir)?;
+        self.note(dir);
         let mut names = Vec::new();
-        for entry in fs::read_dir(dir)? {
+        for entry in fs::read_dir(self.at(dir)?)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else {
                 let what = format!("the name \"{}\" in it is not UTF-8: rename that file", entry.path().display());
@@ -92,15 +122,24 @@ impl Files for Disk {
     }
 
     fn check_directory(&self, dir: &Path) -> Result<(), Trouble> {
-        let about = fs::metadata(dir)?;
+        let about = fs::metadata(self.at(dir)?)?;
         if !about.is_dir() {
             return Err(Trouble::Other("not a directory".into()));
         }
         check_writers(dir, &about)
     }
 
+    fn real(&self, dir: &Path) -> Result<PathBuf, Trouble> {
+        match self.confined {
+            None => Ok(fs::canonicalize(dir.join("."))?),
+            Some(chroot) if chroot.dir() == dir => Ok(chroot.real().to_path_buf()),
+            // Can not be looked at from inside this one: what can not change is refused by who asked for it.
+            Some(_) => Ok(dir.to_path_buf()),
+        }
+    }
+
     fn identity(&self, path: &Path) -> Option<Identity> {
-        fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
+        fs::metadata(self.at(path).ok()?).ok().map(|about| (about.dev(), about.ino()))
     }
 }
 
@@ -124,7 +163,7 @@ pub(super) fn directory_of(file: &Path) -> &Path {
 }
 
 /// What stands between the slashes of a path, but for what means nothing: `.` and nothing.
-fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
+pub(super) fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
     let parts = path.as_os_str().as_bytes().split(|byte| *byte == b'/');
     parts.filter(|part| !part.is_empty() && *part != b".").map(OsStr::from_bytes)
 }
@@ -231,6 +270,10 @@ pub(super) mod tests {
         }
         fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
             Ok(())
+        }
+        fn real(&self, dir: &Path) -> Result<PathBuf, Trouble> {
+            let known = self.0.keys().any(|known| known.starts_with(dir));
+            known.then(|| dir.to_path_buf()).ok_or(Trouble::Missing)
         }
         fn identity(&self, path: &Path) -> Option<Identity> {
             self.0.keys().position(|known| known == path).map(|n| (0, n as u64))

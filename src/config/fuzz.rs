@@ -1,10 +1,11 @@
 //! Any bytes as a configuration file: the body of the fuzz target, also run by tests over the corpus.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Identity, Trouble};
 use super::read::read_text;
+use super::site::Base;
 use super::{Options, mime, server, site};
 
 /// A machine without files, so that no input reaches any.
@@ -20,6 +21,9 @@ impl Files for NoFiles {
     fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
         Ok(())
     }
+    fn real(&self, dir: &Path) -> Result<PathBuf, Trouble> {
+        Ok(dir.to_path_buf())
+    }
     fn identity(&self, _: &Path) -> Option<Identity> {
         None
     }
@@ -33,8 +37,9 @@ pub fn run(data: &[u8]) {
     let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
     let mut out = Findings::default();
     let raw = read_text(&NoFiles, path, data.to_vec().into(), &mut out);
-    let server = server::resolve(&raw, Path::new("/"), &Options::default(), &whole, &mut out);
-    let site = site::resolve(&raw, Path::new("/"), &NoFiles, &[], &whole, &mut out);
+    let server = server::resolve(&raw, Path::new("/"), &NoFiles, &Options::default(), &whole, &mut out);
+    let base = Base { dir: Path::new("/"), chroot: server.chroot.as_ref() };
+    let site = site::resolve(&raw, &base, &NoFiles, &[], &whole, &mut out);
     let mime = mime::resolve(&raw, &whole, &mut out);
     assert!(mime.lookup(data).is_none_or(|media_type| !media_type.is_empty()));
     assert!(server.timeout > 0 && server.max_keep_alive_request > 0);

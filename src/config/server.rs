@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Options;
+use super::{Chroot, Options};
 use super::check::{Values, check};
 use super::diagnostic::{Findings, Position};
-use super::files::absolute;
+use super::files::{Files, absolute};
 use super::listen::{self, Listen};
 use super::mime::check_media_type;
 use super::raw::{RawConfig, RawEntry};
@@ -118,6 +118,10 @@ pub struct Server {
     pub not_sent_lowat: u32,
     /// What becomes of a Host that no site names.
     pub unknown_host: UnknownHost,
+    /// Allow only what the configuration names, as far as the kernel can (landlock). Off in a build without the feature.
+    pub sandbox: bool,
+    /// The directory that becomes the root directory.
+    pub chroot: Option<Chroot>,
     /// Leave the terminal and run in the background (`-D`).
     pub daemon: bool,
     /// Join listeners of another process by SO_REUSEPORT (`-T`).
@@ -136,6 +140,8 @@ impl Server {
             ("FDLimit", self.fd_limit != new.fd_limit),
             ("Scheduler", self.scheduler != new.scheduler),
             ("MemoryLimit", self.memory_limit != new.memory_limit),
+            ("Sandbox", self.sandbox != new.sandbox),
+            ("Chroot", self.chroot != new.chroot),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key)
     }
@@ -147,6 +153,7 @@ const S: &str = "SERVER";
 pub(super) fn resolve(
     raw: &RawConfig,
     dir: &Path,
+    files: &dyn Files,
     options: &Options,
     whole: &Position<'_>,
     out: &mut Findings,
@@ -188,6 +195,8 @@ pub(super) fn resolve(
         receive_buffer: v.number32(S, "ReceiveBuffer"),
         not_sent_lowat: v.number32(S, "NotSentLowat"),
         unknown_host: if v.is(S, "UnknownHost", "Reject") { UnknownHost::Reject } else { UnknownHost::Default },
+        sandbox: sandbox(v, out),
+        chroot: v.entry(S, "Chroot").and_then(|entry| Chroot::resolve(&entry, dir, files, out)),
         daemon: options.daemon,
         shared_sockets: options.shared_sockets,
     };
@@ -205,6 +214,16 @@ pub(super) fn resolve(
     }
     apply(options, &mut server);
     server
+}
+
+fn sandbox(v: &Values<'_>, out: &mut Findings) -> bool {
+    const BUILT_IN: bool = cfg!(feature = "sandbox");
+    let Some(entry) = v.entry(S, "Sandbox") else { return BUILT_IN };
+    let on = v.switch(S, "Sandbox");
+    if on && !BUILT_IN {
+        out.error(&entry.value_at, "the sandbox is not in this build: write Off, or build with the feature sandbox");
+    }
+    on
 }
 
 /// The command line overrides the file.
