@@ -19,12 +19,7 @@ pub struct Chroot {
 
 impl Chroot {
     /// The value of the key; relative paths start at `base`.
-    pub(super) fn resolve(
-        entry: &RawEntry<'_>,
-        base: &Path,
-        files: &dyn Files,
-        out: &mut Findings,
-    ) -> Option<Chroot> {
+    pub(super) fn resolve(entry: &RawEntry<'_>, base: &Path, files: &dyn Files, out: &mut Findings) -> Option<Chroot> {
         let dir = normal(&base.join(entry.value));
         match files.real(&dir) {
             Ok(real) => Some(Chroot { dir, real }),
@@ -109,7 +104,9 @@ mod tests {
 
     #[test]
     fn normal_paths() {
-        for (path, text) in [("/", "/"), ("/../..", "/"), ("/a/../b", "/b"), ("/a/b/..", "/a"), ("/a/.../b", "/a/.../b")] {
+        for (path, text) in
+            [("/", "/"), ("/../..", "/"), ("/a/../b", "/b"), ("/a/b/..", "/a"), ("/a/.../b", "/a/.../b")]
+        {
             assert_eq!(normal(Path::new(path)), Path::new(text), "{path}");
         }
     }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Chroot, Options};
 use super::check::{Values, check};
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, absolute};
@@ -12,6 +11,7 @@ use super::raw::{RawConfig, RawEntry};
 use super::site::is_unnormal;
 use super::table::{File, Reload};
 use super::text::same;
+use super::{Chroot, Options};
 
 /// What to do when every connection is in use and none is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -156,10 +156,7 @@ fn what_is_served_must_lie_in_the_chroot() {
     let end = "is out of reach once Chroot /c/www is the root directory: name one in it";
     assert_eq!(
         found,
-        [
-            format!("/c/sites/default:3:16: /c/../www {end}"),
-            format!("/c/sites/default:5:14: /c/ww {end}"),
-        ]
+        [format!("/c/sites/default:3:16: /c/../www {end}"), format!("/c/sites/default:5:14: /c/ww {end}"),]
     );
 }
 
@@ -170,8 +167,7 @@ fn the_sandbox_may_always_be_off() {
     assert_eq!(server("[SERVER]\n  Timeout 1\n").0.sandbox, cfg!(feature = "sandbox"));
     let (server, found) = server("[SERVER]\n  Sandbox On\n");
     assert!(server.sandbox);
-    let refused =
-        "/c/monkey.conf:2:11: the sandbox is not in this build: write Off, or build with the feature sandbox";
+    let refused = "/c/monkey.conf:2:11: the sandbox is not in this build: write Off, or build with the feature sandbox";
     assert_eq!(found, if cfg!(feature = "sandbox") { vec![] } else { vec![refused.to_string()] });
 }
 
@@ -549,7 +545,13 @@ fn restart_keys_of_the_table_are_those_a_reload_compares() {
         "User" => "other",
         "Scheduler" => "ReusePort",
         "FDT" => "Off",
-        "Sandbox" => if cfg!(feature = "sandbox") { "Off" } else { "On" },
+        "Sandbox" => {
+            if cfg!(feature = "sandbox") {
+                "Off"
+            } else {
+                "On"
+            }
+        }
         "Chroot" => "/",
         _ => "999",
     };

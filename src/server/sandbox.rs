@@ -233,3 +233,176 @@ impl fmt::Display for Plan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Options, load};
+    use crate::sys::testing::{self, Dir};
+    use std::io::ErrorKind;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::fs::symlink;
+
+    /// A configuration in a directory of its own, with these lines in [SERVER] and [HOST].
+    fn config(dir: &Path, server: &str, host: &str) -> Config {
+        fs::create_dir_all(dir.join("conf/sites")).unwrap();
+        fs::write(dir.join("conf/monkey.conf"), format!("[SERVER]\n  Timeout 1\n{server}")).unwrap();
+        fs::write(dir.join("conf/monkey.mime"), "[MIMETYPES]\n  txt text/plain\n").unwrap();
+        fs::write(dir.join("conf/sites/default"), format!("[HOST]\n  ServerName a\n{host}")).unwrap();
+        let (config, _) = load(&Options { config_dir: Some(dir.join("conf")), ..Options::default() }).unwrap();
+        config
+    }
+
+    /// What of a plan lies in the directory, relative to it, and everything else.
+    fn read(plan: &Plan, dir: &Path) -> (Vec<String>, Vec<PathBuf>) {
+        let real = fs::canonicalize(dir).unwrap();
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        for place in &plan.read {
+            match place.path.strip_prefix(&real) {
+                Ok(rest) => inside.push(rest.display().to_string()),
+                Err(_) => outside.push(place.path.clone()),
+            }
+        }
+        inside.sort();
+        (inside, outside)
+    }
+
+    #[test]
+    fn a_plan_names_the_parents_of_roots_by_name_and_by_real_path() {
+        let dir = Dir::new();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["site/root", "releases/v1", "named", "one/also", "files"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        symlink("../releases/v1", at("named/current")).unwrap();
+        fs::write(at("files/version"), "7").unwrap();
+        let host = "  DocumentRoot ../named/current\n  Alias /r ../site/root\n  Alias /a ../one/also\n  Alias /b ../one/later\n  \
+                    EtagSeed @../files/version\n";
+        let config = config(dir.path(), "  Listen 81\n  Listen 80\n  Listen 127.0.0.1:81\n", host);
+        let plan = Plan::of(&config);
+        assert_eq!(plan.ports, [80, 81]);
+        let (inside, outside) = read(&plan, dir.path());
+        // One directory for two aliases, one file for the seed, the configuration with its folders as one.
+        assert_eq!(inside, ["conf", "files/version", "named", "one", "releases", "site"]);
+        assert_eq!(outside, [PathBuf::new(); 0]);
+        assert_eq!(plan.to_string().matches(" /").count(), 6);
+    }
+
+    #[test]
+    fn a_root_to_come_may_come_with_its_file_system() {
+        let dir = Dir::new();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("media/stick")).unwrap();
+        fs::create_dir_all(at("media/full/x")).unwrap();
+        assert_eq!(above(&at("media/stick/www/de")), at("media"), "an empty directory is where one is mounted");
+        assert_eq!(above(&at("media/full/www")), at("media/full"));
+        assert_eq!(above(&at("media/full/no/such/www")), at("media/full"));
+        assert_eq!(above(&at("media/full/x")), at("media/full"));
+        // Of what is mounted right below / no more is allowed than needed: /proc here.
+        assert_eq!(above(Path::new("/proc/sys/kernel")), Path::new("/proc/sys"));
+        assert_eq!(above(Path::new("/proc")), Path::new("/"));
+        assert_eq!(above(Path::new("/")), Path::new("/"));
+    }
+
+    #[test]
+    fn a_file_system_below_the_first_level_may_be_mounted_anew() {
+        // /sys/fs/cgroup, /dev/shm or the like, whatever this machine has.
+        let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut places = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+        let place = places.find(|place| {
+            let parent = place.parent().filter(|parent| parent.parent().is_some());
+            parent.is_some_and(|parent| device(parent) != device(place) && device(place).is_some())
+        });
+        let Some(place) = place else { return println!("SKIPPED: nothing is mounted below the first level") };
+        let parent = place.parent().unwrap();
+        assert_eq!(above(place), above(&parent.join(".")).join(parent.file_name().unwrap()));
+        assert!(above(&place.join("missing")).starts_with(parent));
+    }
+
+    #[test]
+    fn homes_and_the_accounts() {
+        let dir = Dir::new();
+        fs::create_dir(dir.join("root")).unwrap();
+        let config = config(dir.path(), "  UserDir no-such-folder-anywhere\n", "  DocumentRoot ../root\n");
+        let (_, outside) = read(&Plan::of(&config), dir.path());
+        assert!(outside.contains(&PathBuf::from("/etc")), "{outside:?}");
+        assert!(!outside.contains(&PathBuf::from("/")), "the home of a daemon is no reason to allow everything");
+    }
+
+    #[test]
+    fn a_new_configuration_is_compared_by_what_it_needs() {
+        let dir = Dir::new();
+        for name in ["a/root", "a/other", "b/root"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        let of = |server: &str, host: &str| config(dir.path(), server, host);
+        let old = Sandbox(Plan::of(&of("  Listen 80\n  Listen 81\n", "  DocumentRoot ../a/root\n")));
+        let needs = |server: &str, host: &str| {
+            let mut refused = vec!["Workers"];
+            old.needs_restart(&of(server, host), &mut refused);
+            refused.split_off(1)
+        };
+        assert_eq!(needs("  Listen 81\n", "  DocumentRoot ../a/other\n"), [""; 0]);
+        assert_eq!(needs("  Listen 80\n", "  DocumentRoot ../a/root\n  Alias /x ../a/not-yet\n"), [""; 0]);
+        assert_eq!(needs("  Listen 82\n", "  DocumentRoot ../b/root\n"), ["DocumentRoot", "Listen"]);
+        assert_eq!(needs("  Listen 80\n", "  DocumentRoot ../a/root\n  Alias /x ../b/root\n"), ["Alias"]);
+        assert_eq!(needs("  Listen 80\n  UserDir www\n", "  DocumentRoot ../a/root\n"), ["UserDir"]);
+    }
+
+    #[test]
+    fn the_kernel_holds_a_process_to_the_plan() {
+        const DIR: &str = "MONKEY_TEST_DIR";
+        if testing::role().is_some() {
+            let dir = PathBuf::from(std::env::var_os(DIR).unwrap());
+            let [free, other] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+            let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+            let (mine, theirs) = (port(&free), port(&other));
+            let kept = fs::File::options().append(true).open(dir.join("secret")).unwrap();
+            let pid_file = PidFile::create(&dir.join("run/pid")).unwrap();
+            drop(free);
+            let config = config(&dir, &format!("  Listen {mine}\n"), "  DocumentRoot ../a/root\n");
+            crate::sys::confine::forbid_new_rights().unwrap();
+            let Some(sandbox) = Sandbox::enforce(&config, Some(&pid_file)).unwrap() else {
+                println!("SKIPPED: the kernel has no landlock");
+                testing::pass();
+            };
+            assert!(sandbox.0.covers(&fs::canonicalize(dir.join("a/root")).unwrap()));
+            let denied = |what: &str, result: std::io::Result<()>| {
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied, "{what}");
+            };
+            assert_eq!(fs::read(dir.join("a/root/file")).unwrap(), b"served");
+            assert_eq!(fs::read_dir(dir.join("a")).unwrap().count(), 1);
+            assert!(fs::read(dir.join("conf/monkey.conf")).is_ok());
+            denied("a file that nothing names", fs::read(dir.join("secret")).map(drop));
+            denied("the system's files", fs::read("/etc/passwd").map(drop));
+            denied("a directory's names", fs::read_dir(&dir).map(drop));
+            denied("writing what is served", fs::write(dir.join("a/root/file"), "x"));
+            denied("a new file", fs::write(dir.join("a/root/new"), "x"));
+            denied("removing what is served", fs::remove_file(dir.join("a/root/file")));
+            denied("running a program", std::process::Command::new("/bin/true").status().map(drop));
+            // What was open stays so.
+            std::io::Write::write_all(&mut &kept, b"x").unwrap();
+            pid_file.remove().unwrap();
+            assert!(!dir.join("run/pid").exists());
+            // TCP since Linux 6.7.
+            match TcpStream::connect(("127.0.0.1", theirs)) {
+                Ok(_) => println!("SKIPPED: TCP is not restricted by this kernel"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+                    let another = if theirs ^ 1 == mine { theirs ^ 2 } else { theirs ^ 1 };
+                    denied("another port", TcpListener::bind(("127.0.0.1", another)).map(drop));
+                    assert!(TcpListener::bind(("127.0.0.1", mine)).is_ok(), "a port of its own");
+                }
+            }
+            testing::pass();
+        }
+        let dir = Dir::new();
+        fs::create_dir_all(dir.join("a/root")).unwrap();
+        fs::create_dir_all(dir.join("run")).unwrap();
+        fs::write(dir.join("a/root/file"), "served").unwrap();
+        fs::write(dir.join("secret"), "").unwrap();
+        let name = "server::sandbox::tests::the_kernel_holds_a_process_to_the_plan";
+        testing::run(testing::command(name, "x").env(DIR, dir.path())).assert_pass();
+    }
+}

@@ -158,8 +158,8 @@ fn read_pid(path: &Path) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::sys::process::Daemon;
-    use std::fs;
     use crate::sys::testing::{self, Dir};
+    use std::fs;
     use std::io::BufRead;
     use std::process::Stdio;
 
