@@ -284,7 +284,7 @@ mod tests {
         let (inside, outside) = read(&plan, dir.path());
         // One directory for two aliases, one file for the seed, the configuration with its folders as one.
         assert_eq!(inside, ["conf", "files/version", "named", "one", "releases", "site"]);
-        assert_eq!(outside, [PathBuf::new(); 0]);
+        assert!(outside.is_empty(), "{outside:?}");
         assert_eq!(plan.to_string().matches(" /").count(), 6);
     }
 
