@@ -238,7 +238,7 @@ fn a_chroot_by_any_of_its_names() {
         ("../jail", "../jail/www"),
         ("../jail/", "/jail//www/"),
         ("../link/", "/link/www"),
-        ("../link", "/jail/./www"),
+        ("../link", "../link/./www"),
         ("/link/.", "/x/../link/www"),
     ] {
         let setup = Setup::new();
@@ -276,7 +276,7 @@ fn what_lies_outside_of_a_chroot_is_refused_at_its_place() {
     let setup = Setup::new().server("Chroot ../nowhere");
     let ended = setup.run();
     assert_eq!(ended.code, Some(1));
-    let line = format!("monkey.conf:4:12: {}: no such file or directory: name a", setup.dir.path("nowhere").display());
+    let line = format!("monkey.conf:4:12: {} is not there: name a directory", setup.dir.path("nowhere").display());
     assert!(ended.log.contains(&line), "{}", ended.log);
 }
 
@@ -289,9 +289,8 @@ fn a_chroot_needs_rights() {
     let Some(command) = as_nobody(&setup, &[]) else { return skipped("there is no setpriv") };
     let ended = Server::run_to_end(command);
     assert_eq!(ended.code, Some(1));
-    let dir = fs::canonicalize(setup.dir.path("")).expect("a directory");
-    let line = format!("Chroot {}: Operation not permitted", dir.display());
-    assert!(ended.log.contains(&line) && ended.log.contains("CAP_SYS_CHROOT"), "{}", ended.log);
+    let line = "cannot make Chroot the root directory; it needs root or CAP_SYS_CHROOT: Operation not permitted";
+    assert!(ended.log.contains(line), "{}", ended.log);
     // The right alone does, and is gone then.
     let words = ["--inh-caps", "+sys_chroot", "--ambient-caps", "+sys_chroot"];
     let Some(command) = as_nobody(&setup, &words) else { return };
@@ -360,12 +359,9 @@ fn a_reload_from_outside_of_a_chroot_is_refused() {
     setup.dir.write(&format!("jail/{}/monkey.conf", conf.display()), "[SERVER]\n    Timeout never\n");
     let server = setup.start();
     server.reload();
-    let line = format!(
-        "ERROR: reload refused: needs restart: Chroot: {} lies outside of {}, where files can not be read\n",
-        conf.display(),
-        server.dir.path("jail").display()
-    );
-    assert!(server.logged(&line), "no line {line} in\n{}", server.log());
+    let line =
+        "ERROR: reload refused: needs restart: Chroot: the configuration lies outside, where files can not be read\n";
+    assert!(server.logged(line), "no line {line} in\n{}", server.log());
     server.get("/a.txt").is(200);
     // A file that lies outside, of a configuration that does not.
     let setup = jail().host("EtagSeed @seed");
@@ -375,7 +371,7 @@ fn a_reload_from_outside_of_a_chroot_is_refused() {
         .dir
         .write("conf/sites/default", "[HOST]\n    ServerName a\n    DocumentRoot ../root\n    EtagSeed @/etc/passwd\n");
     server.reload();
-    let line = "cannot read /etc/passwd: out of reach of a server whose Chroot is ";
+    let line = "cannot read /etc/passwd: out of reach of a server with this Chroot: needs restart";
     assert!(server.logged(line), "{}", server.log());
 }
 

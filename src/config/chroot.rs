@@ -1,58 +1,50 @@
 //! `Chroot`: how paths outside of a root directory look from inside.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Findings;
 use super::files::{Files, parts};
 use super::raw::RawEntry;
 
-/// The directory that becomes the root of a running server. The configuration names files as they are seen from outside.
+/// The directory that becomes the root of a running server: absolute, `.` and `..` worked out. The configuration names files
+/// as they are seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chroot {
-    /// As written, absolute, `.` and `..` worked out.
-    dir: PathBuf,
-    /// The same without symbolic links.
-    real: PathBuf,
-}
+pub struct Chroot(PathBuf);
 
 impl Chroot {
-    /// The value of the key; relative paths start at `base`.
-    pub(super) fn resolve(entry: &RawEntry<'_>, base: &Path, files: &dyn Files, out: &mut Findings) -> Option<Chroot> {
+    /// The value of the key; relative paths start at `base`. Whether it is there can not be seen from inside another one.
+    pub(super) fn resolve(
+        entry: &RawEntry<'_>,
+        base: &Path,
+        files: &dyn Files,
+        confined: bool,
+        out: &mut Findings,
+    ) -> Option<Chroot> {
         let dir = normal(&base.join(entry.value));
-        match files.real(&dir) {
-            Ok(real) => Some(Chroot { dir, real }),
-            Err(what) => {
-                let what = format_args!("{}: {what}: name a directory that is there", dir.display());
-                out.refuse(&entry.value_at, what)
-            }
+        if !confined && files.identity(&dir).is_none() {
+            let what = format_args!("{} is not there: name a directory that is", dir.display());
+            return out.refuse(&entry.value_at, what);
         }
+        Some(Chroot(dir))
     }
 
-    /// The directory, absolute.
+    /// The directory.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.0
     }
 
-    /// Its real path, without symbolic links.
-    pub(super) fn real(&self) -> &Path {
-        &self.real
-    }
-
-    /// A path as it is written once the directory is the root; `None` if it lies outside. Goes by the text: it must begin with
-    /// the directory as the key has it, or with its real path; `..` is worked out without a look at symbolic links.
+    /// A path as it is written once the directory is the root; `None` if it lies outside. Goes by the text: the path must
+    /// begin with the directory as the key has it; `..` is worked out without a look at symbolic links.
     pub fn inside(&self, path: &Path) -> Option<PathBuf> {
         let path = normal(path);
-        [&self.dir, &self.real].into_iter().find_map(|dir| {
-            let dir = dir.as_os_str().as_bytes();
-            let dir = dir.strip_suffix(b"/").unwrap_or(dir);
-            match path.as_os_str().as_bytes().strip_prefix(dir)? {
-                [] => Some(PathBuf::from("/")),
-                rest if rest.starts_with(b"/") => Some(PathBuf::from(OsStr::from_bytes(rest))),
-                _ => None,
-            }
-        })
+        let root = self.0.as_os_str().as_bytes();
+        match path.as_os_str().as_bytes().strip_prefix(root.strip_suffix(b"/").unwrap_or(root))? {
+            [] => Some(PathBuf::from("/")),
+            rest if rest.starts_with(b"/") => Some(PathBuf::from(OsStr::from_bytes(rest))),
+            _ => None,
+        }
     }
 }
 
@@ -70,7 +62,7 @@ fn normal(path: &Path) -> PathBuf {
     if whole.is_empty() {
         whole.push(b'/');
     }
-    PathBuf::from(OsStr::from_bytes(&whole))
+    OsString::from_vec(whole).into()
 }
 
 #[cfg(test)]
@@ -79,7 +71,7 @@ mod tests {
 
     #[test]
     fn paths_from_inside() {
-        let jail = Chroot { dir: "/srv/jail".into(), real: "/data/jail-2".into() };
+        let jail = Chroot("/srv/jail".into());
         for (path, inside) in [
             ("/srv/jail", Some("/")),
             ("/srv/jail/", Some("/")),
@@ -87,7 +79,6 @@ mod tests {
             ("/srv//jail/./www/", Some("/www")),
             ("/srv/jail/etc/monkey/../../www", Some("/www")),
             ("/srv/other/../jail/www", Some("/www")),
-            ("/data/jail-2/www", Some("/www")),
             ("/srv/jail/../jail2/www", None),
             ("/srv/jail2/www", None),
             ("/srv/jail/../../etc", None),
@@ -97,7 +88,7 @@ mod tests {
         ] {
             assert_eq!(jail.inside(Path::new(path)), inside.map(PathBuf::from), "{path}");
         }
-        let whole = Chroot { dir: "/".into(), real: "/".into() };
+        let whole = Chroot("/".into());
         assert_eq!(whole.inside(Path::new("/www")), Some("/www".into()));
         assert_eq!(whole.inside(Path::new("/")), Some("/".into()));
     }

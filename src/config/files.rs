@@ -1,6 +1,7 @@
 //! Reading the files of a configuration, and refusing those that anyone could have written.
 
 use std::borrow::Cow;
+#[cfg(feature = "sandbox")]
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt;
@@ -54,44 +55,43 @@ pub(super) trait Files {
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble>;
     /// Whether a directory is there and safe to read from.
     fn check_directory(&self, dir: &Path) -> Result<(), Trouble>;
-    /// The path of a directory without symbolic links.
-    fn real(&self, dir: &Path) -> Result<PathBuf, Trouble>;
     /// What is the same for one file, however it was spelt; `None` when there is none.
     fn identity(&self, path: &Path) -> Option<Identity>;
 }
 
 /// The file system.
-#[derive(Default)]
 pub(super) struct Disk<'a> {
     /// The root directory this process has; paths are given as they are seen from outside.
     pub(super) confined: Option<&'a Chroot>,
-    /// What was listed and read, in a build that can allow just that.
+    /// What was listed and read, for a sandbox to allow.
+    #[cfg(feature = "sandbox")]
     pub(super) sources: RefCell<Vec<PathBuf>>,
 }
 
 impl Disk<'_> {
     /// A path as this process can open it.
+    #[inline(never)]
     fn at<'p>(&self, path: &'p Path) -> Result<Cow<'p, Path>, Trouble> {
         let Some(chroot) = self.confined else { return Ok(Cow::Borrowed(path)) };
-        let outside = || Trouble::Other(format!("out of reach of a server whose Chroot is {}", chroot.dir().display()));
+        let outside = || Trouble::Other("out of reach of a server with this Chroot: needs restart".into());
         chroot.inside(path).map(Cow::Owned).ok_or_else(outside)
     }
 
+    #[cfg(feature = "sandbox")]
     fn note(&self, path: &Path) {
-        if cfg!(feature = "sandbox") {
-            self.sources.borrow_mut().push(path.to_path_buf());
-        }
+        self.sources.borrow_mut().push(path.to_path_buf());
     }
 }
 
 impl Files for Disk<'_> {
     fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble> {
-        let opened = self.at(path)?;
+        let opened = &*self.at(path)?;
         // Looked at before it is opened: opening a FIFO would wait for a writer.
-        if !fs::metadata(&opened)?.is_file() {
+        if !fs::metadata(opened)?.is_file() {
             return Err(Trouble::Other("not a regular file".into()));
         }
-        let file = File::open(&opened)?;
+        let file = File::open(opened)?;
+        #[cfg(feature = "sandbox")]
         self.note(path);
         let about = file.metadata()?;
         check_writers(path, &about)?;
@@ -105,9 +105,10 @@ impl Files for Disk<'_> {
 
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {
         self.check_directory(dir)?;
+        #[cfg(feature = "sandbox")]
         self.note(dir);
         let mut names = Vec::new();
-        for entry in fs::read_dir(self.at(dir)?)? {
+        for entry in fs::read_dir(&*self.at(dir)?)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else {
                 let what = format!("the name \"{}\" in it is not UTF-8: rename that file", entry.path().display());
@@ -122,24 +123,15 @@ impl Files for Disk<'_> {
     }
 
     fn check_directory(&self, dir: &Path) -> Result<(), Trouble> {
-        let about = fs::metadata(self.at(dir)?)?;
+        let about = fs::metadata(&*self.at(dir)?)?;
         if !about.is_dir() {
             return Err(Trouble::Other("not a directory".into()));
         }
         check_writers(dir, &about)
     }
 
-    fn real(&self, dir: &Path) -> Result<PathBuf, Trouble> {
-        match self.confined {
-            None => Ok(fs::canonicalize(dir.join("."))?),
-            Some(chroot) if chroot.dir() == dir => Ok(chroot.real().to_path_buf()),
-            // Can not be looked at from inside this one: what can not change is refused by who asked for it.
-            Some(_) => Ok(dir.to_path_buf()),
-        }
-    }
-
     fn identity(&self, path: &Path) -> Option<Identity> {
-        fs::metadata(self.at(path).ok()?).ok().map(|about| (about.dev(), about.ino()))
+        fs::metadata(&*self.at(path).ok()?).ok().map(|about| (about.dev(), about.ino()))
     }
 }
 
@@ -271,12 +263,8 @@ pub(super) mod tests {
         fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
             Ok(())
         }
-        fn real(&self, dir: &Path) -> Result<PathBuf, Trouble> {
-            let known = self.0.keys().any(|known| known.starts_with(dir));
-            known.then(|| dir.to_path_buf()).ok_or(Trouble::Missing)
-        }
         fn identity(&self, path: &Path) -> Option<Identity> {
-            self.0.keys().position(|known| known == path).map(|n| (0, n as u64))
+            self.0.keys().position(|known| known.starts_with(path)).map(|n| (0, n as u64))
         }
     }
 

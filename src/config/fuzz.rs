@@ -1,6 +1,6 @@
 //! Any bytes as a configuration file: the body of the fuzz target, also run by tests over the corpus.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Identity, Trouble};
@@ -20,9 +20,6 @@ impl Files for NoFiles {
     }
     fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
         Ok(())
-    }
-    fn real(&self, dir: &Path) -> Result<PathBuf, Trouble> {
-        Ok(dir.to_path_buf())
     }
     fn identity(&self, _: &Path) -> Option<Identity> {
         None

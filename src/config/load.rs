@@ -19,10 +19,15 @@ const BUILT_IN_MIME: &[u8] = include_bytes!("../../conf/monkey.mime");
 /// errors of all files.
 pub fn load(options: &Options) -> Result<(Config, Vec<Diagnostic>), Report> {
     let mut out = Findings::default();
-    let disk = Disk { confined: options.confined.as_ref(), ..Disk::default() };
+    let disk = Disk {
+        confined: options.confined.as_ref(),
+        #[cfg(feature = "sandbox")]
+        sources: Default::default(),
+    };
     let config = load_from(&disk, options, &mut out);
-    let sources = disk.sources.into_inner();
-    out.finish(config.map(|config| Config { sources, ..config }))
+    #[cfg(feature = "sandbox")]
+    let config = config.map(|config| Config { sources: disk.sources.into_inner(), ..config });
+    out.finish(config)
 }
 
 /// As [`load`]. `None` when an error left nothing to go on with.
@@ -50,7 +55,14 @@ fn one_shot(files: &dyn Files, dir: &Path, options: &Options, out: &mut Findings
     let empty = read_text(files, Path::new("built-in defaults"), b"[SERVER]".as_slice().into(), &mut silent);
     let server = server::resolve(&empty, &dir, files, options, &default, &mut silent);
     let mime = built_in_mime(files, out);
-    Some(Config { sites: vec![Site::of_directory(dir.clone())], dir, server, mime, sources: Vec::new() })
+    Some(Config {
+        sites: vec![Site::of_directory(dir.clone())],
+        dir,
+        server,
+        mime,
+        #[cfg(feature = "sandbox")]
+        sources: Vec::new(),
+    })
 }
 
 /// The table of the shipped monkey.mime.
@@ -88,7 +100,14 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
     let sites = sites(files, &named(&options.sites_dir, "sites"), &Base { dir: &dir, chroot }, out);
     plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
     plugins::pass_over(files, &named(&options.plugins_dir, "plugins"), out);
-    Some(Config { dir: dir.clone(), server: server?, sites, mime: mime?, sources: Vec::new() })
+    Some(Config {
+        dir: dir.clone(),
+        server: server?,
+        sites,
+        mime: mime?,
+        #[cfg(feature = "sandbox")]
+        sources: Vec::new(),
+    })
 }
 
 /// Reads a file that must be there.

@@ -101,7 +101,7 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// monkey.mime.
     pub mime: MimeTable,
-    /// What was read: the directories that were listed and the files, for a sandbox to allow. Empty in a build without the
-    /// feature `sandbox`.
+    /// What was read, for a sandbox to allow: the directories that were listed, and the files.
+    #[cfg(feature = "sandbox")]
     pub sources: Vec<PathBuf>,
 }

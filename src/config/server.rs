@@ -1,5 +1,6 @@
 //! monkey.conf: the server as a whole.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::check::{Values, check};
@@ -141,10 +142,15 @@ impl Server {
             ("Scheduler", self.scheduler != new.scheduler),
             ("MemoryLimit", self.memory_limit != new.memory_limit),
             ("Sandbox", self.sandbox != new.sandbox),
-            ("Chroot", self.chroot != new.chroot),
+            ("Chroot", root_of(self) != root_of(new)),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key)
     }
+}
+
+/// What `Chroot` is, as text: comparing paths by their parts takes much code.
+fn root_of(server: &Server) -> Option<&OsStr> {
+    server.chroot.as_ref().map(|chroot| chroot.dir().as_os_str())
 }
 
 const S: &str = "SERVER";
@@ -196,7 +202,9 @@ pub(super) fn resolve(
         not_sent_lowat: v.number32(S, "NotSentLowat"),
         unknown_host: if v.is(S, "UnknownHost", "Reject") { UnknownHost::Reject } else { UnknownHost::Default },
         sandbox: sandbox(v, out),
-        chroot: v.entry(S, "Chroot").and_then(|entry| Chroot::resolve(&entry, dir, files, out)),
+        chroot: v
+            .entry(S, "Chroot")
+            .and_then(|entry| Chroot::resolve(&entry, dir, files, options.confined.is_some(), out)),
         daemon: options.daemon,
         shared_sockets: options.shared_sockets,
     };

@@ -204,7 +204,7 @@ fn wrong_server_lines() {
         ("Port 80", "2:3: unknown key Port in [SERVER]: write Listen PORT"),
         ("MaxConnectionsPerAddress 3", "2:3: MaxConnectionsPerAddress is not in this build yet: take it out"),
         ("Sandbox maybe", "2:11: Sandbox cannot be \"maybe\": write On or Off"),
-        ("chroot /no/such/dir", "2:10: /no/such/dir: no such file or directory: name a directory that is there"),
+        ("chroot /no/such/dir", "2:10: /no/such/dir is not there: name a directory that is"),
         ("Resume yes", "2:10: Resume cannot be \"yes\": write On or Off"),
         ("TransportLayer tls", "2:18: TransportLayer cannot be \"tls\": write liana"),
         ("OverCapacity Panic", "2:16: OverCapacity cannot be \"Panic\": write one of Resist, Drop, TooBusy"),

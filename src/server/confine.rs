@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
 use ::log::{info, warn};
 
@@ -20,11 +19,9 @@ use crate::sys::process::is_root;
 /// Why the server could not be confined, and thus does not start.
 #[derive(Debug)]
 pub enum ConfineError {
-    /// The root directory can not be changed.
-    Chroot(PathBuf, io::Error),
     /// The rights of root could not be given up.
     Drop(DropError),
-    /// The kernel refused to take something else back.
+    /// The kernel refused a step: what it is for, and its error.
     Refused(&'static str, io::Error),
     /// The sandbox could not be made, though the kernel has it.
     #[cfg(feature = "sandbox")]
@@ -34,11 +31,8 @@ pub enum ConfineError {
 impl fmt::Display for ConfineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfineError::Chroot(dir, error) => {
-                write!(f, "Chroot {}: {error}; start as root or with CAP_SYS_CHROOT, or remove the key", dir.display())
-            }
             ConfineError::Drop(error) => error.fmt(f),
-            ConfineError::Refused(what, error) => write!(f, "{what}: {error}; not serving with more rights than meant"),
+            ConfineError::Refused(what, error) => write!(f, "{what}: {error}"),
             #[cfg(feature = "sandbox")]
             ConfineError::Sandbox(error) => write!(f, "Sandbox: {error}; Sandbox Off does without"),
         }
@@ -61,9 +55,10 @@ pub(super) fn apply(
 ) -> Result<Confinement, ConfineError> {
     let refused = |what| move |error| ConfineError::Refused(what, error);
     let server = &config.server;
-    forbid_new_rights().map_err(refused("cannot give up rights to come"))?;
+    forbid_new_rights().map_err(refused("cannot set no_new_privs"))?;
     if let Some(chroot) = &server.chroot {
-        enter_root(chroot.dir()).map_err(|error| ConfineError::Chroot(chroot.dir().to_path_buf(), error))?;
+        let needs = "cannot make Chroot the root directory; it needs root or CAP_SYS_CHROOT";
+        enter_root(chroot.dir()).map_err(refused(needs))?;
     }
     let keep = kept(identity.is_some());
     limit_bounding(keep).map_err(refused("cannot give up capabilities"))?;
@@ -104,10 +99,9 @@ fn become_user(user: Option<&str>, identity: Option<Identity>) -> Result<(), Con
 }
 
 /// Why this process can not read its configuration again at all; `None` when it can.
-pub(super) fn out_of_reach(options: &Options) -> Option<String> {
+pub(super) fn out_of_reach(options: &Options) -> Option<&'static str> {
     let (chroot, dir) = (options.confined.as_ref()?, options.config_dir.as_ref()?);
-    let (shown, root) = (dir.display(), chroot.dir().display());
-    chroot.inside(dir).is_none().then(|| format!("Chroot: {shown} lies outside of {root}, where files can not be read"))
+    chroot.inside(dir).is_none().then_some("Chroot: the configuration lies outside, where files can not be read")
 }
 
 impl Confinement {

@@ -101,7 +101,7 @@ fn identity(user: Option<&str>) -> Result<Option<Identity>, StartError> {
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
-    let options = options.anchored(&config);
+    let mut options = options.anchored(&config);
     let daemon = match config.server.daemon {
         true => Some(Daemon::start().map_err(system("cannot go into the background"))?),
         false => None,
@@ -140,6 +140,7 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         None
     });
     let confinement = confine::apply(live.config(), identity, pid_file.as_ref()).map_err(StartError::Confine)?;
+    options.confined = server.chroot.clone();
     warn_about_roots(&live);
 
     let slots = Slots::new(budget.slots).map_err(system("cannot map the connection table"))?;
@@ -167,7 +168,7 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         acceptor: Acceptor::new(Arc::clone(&shared), None, server),
         epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
         shared,
-        options: Options { confined: live.config().server.chroot.clone(), ..options },
+        options,
         confinement,
         heap: budget.heap,
         listeners,
