@@ -283,6 +283,15 @@ const SERVER: &[Key] = &[
         Restart,
         page!("Every writable byte the server can come to use. The number of connections follows from it."),
     ),
+    key(
+        "MaxConnectionsPerAddress",
+        number(0, 65_535, "connections"),
+        "0",
+        Restart,
+        page!(
+            "Most connections at once of one IPv4 address or one IPv6 network of 64 bits, over all workers; 0 is any number. One more is closed at once, with a 503 and `Retry-After` unless `OverCapacity` is `Drop`. All clients behind one proxy or NAT have one address. The count takes 12 bytes of `MemoryLimit` for each connection there can be. A reload may change the number, but not from or to 0."
+        ),
+    ),
     key("RetryAfter", number(1, 86400, "seconds"), "5", InPlace, page!("The `Retry-After` of a 503.")),
     key(
         "DeferAccept",
@@ -348,7 +357,6 @@ const SERVER: &[Key] = &[
             "How often MinBodyRate and MinSendRate are judged. The first window of an answer is only measured. It is also how long a client may pause."
         ),
     ),
-    later("MaxConnectionsPerAddress"),
     later("Sandbox"),
     later("Chroot"),
 ];

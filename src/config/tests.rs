@@ -66,6 +66,7 @@ fn defaults() {
         scheduler: Scheduler::Fair,
         log_target: LogTarget::Stderr,
         memory_limit: 2500,
+        max_connections_per_address: 0,
         retry_after: 5,
         defer_accept: 1,
         send_buffer: 0,
@@ -90,7 +91,8 @@ fn every_server_key_does_something() {
     let text = "[server]\n  listen 80\n  Workers 3\n  Timeout 1\n  PidFile run/pid\n  UserDir public_html\n  Indexfile a  b\n  \
         HideVersion ON\n  Resume off\n  User www-data\n  KeepAlive Off\n  KeepAliveTimeout 9\n  MinBodyRate 1\n  MinSendRate 2\n  RateWindow 3\n  MaxKeepAliveRequest 7\n  \
         MaxRequestSize 64\n  SymLink on\n  DefaultMimeType a/b; c=d\n  FDT off\n  OverCapacity toobusy\n  FDLimit 99\n  \
-        TransportLayer liana\n  Scheduler reuseport\n  MemoryLimit 900\n  RetryAfter 6\n  DeferAccept 0\n  SendBuffer 1\n  \
+        TransportLayer liana\n  Scheduler reuseport\n  MemoryLimit 900\n  RetryAfter 6\n  \
+        MaxConnectionsPerAddress 12\n  DeferAccept 0\n  SendBuffer 1\n  \
         ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n";
     let (server, found) = server(text);
     assert_eq!(found, [""; 0]);
@@ -120,6 +122,7 @@ fn every_server_key_does_something() {
         scheduler: Scheduler::ReusePort,
         log_target: LogTarget::Stderr,
         memory_limit: 900,
+        max_connections_per_address: 12,
         retry_after: 6,
         defer_accept: 0,
         send_buffer: 1,
@@ -163,7 +166,6 @@ fn wrong_server_lines() {
     for (line, message) in [
         ("Timout 3", "2:3: unknown key Timout in [SERVER]: did you mean Timeout?"),
         ("Port 80", "2:3: unknown key Port in [SERVER]: write Listen PORT"),
-        ("MaxConnectionsPerAddress 3", "2:3: MaxConnectionsPerAddress is not in this build yet: take it out"),
         ("Sandbox On", "2:3: Sandbox is not in this build yet: take it out"),
         ("chroot /srv", "2:3: Chroot is not in this build yet: take it out"),
         ("Resume yes", "2:10: Resume cannot be \"yes\": write On or Off"),

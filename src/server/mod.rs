@@ -4,6 +4,7 @@
 //! hand-over on.
 
 mod acceptor;
+mod addresses;
 pub mod budget;
 pub mod connection;
 mod io;
@@ -17,4 +18,5 @@ mod scheduler;
 mod sending;
 mod shared;
 pub mod start;
+mod state;
 mod worker;
