@@ -144,16 +144,19 @@ impl Shared {
         self.active.load(Ordering::Relaxed) < self.capacity
     }
 
-    /// The worker with the most connections that could give way, without those that were asked to already.
+    /// The worker with the most connections that could give way, without those that were asked to already. None = no worker
+    /// has any, or there is no head-room for a client to be in until one has left.
     pub fn idlest(&self) -> Option<&Gate> {
+        if self.active.load(Ordering::Relaxed) >= self.capacity.saturating_add(HEADROOM as u32) {
+            return None;
+        }
         let spare = |gate: &&Gate| gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed));
         self.gates.iter().max_by_key(spare).filter(|gate| spare(gate) > 0)
     }
 
-    /// Whether another connection can be taken in: there is room, or an idle one to make room and head-room until it has.
+    /// Whether another connection can be taken in: there is room, or an idle one to make room.
     pub fn can_take(&self) -> bool {
-        let head_room = || self.active.load(Ordering::Relaxed) < self.capacity.saturating_add(HEADROOM as u32);
-        self.has_room() || head_room() && self.idlest().is_some()
+        self.has_room() || self.idlest().is_some()
     }
 
     /// Counts connections off that worker `owner` had, once their descriptors are closed.

@@ -49,6 +49,8 @@ pub struct Worker<T: Transport> {
     /// Closed after the batch of events, so that no number in it is used again within it.
     closing: Vec<OwnedFd>,
     idle_told: u32,
+    /// More connections were to give way than could.
+    shed_left: bool,
     /// The last request for the state that was answered.
     state_told: u32,
     wall_read: u32,
@@ -81,6 +83,7 @@ impl<T: Transport> Worker<T> {
             // Each event closes at most its own connection and those that give way to it.
             closing: Vec::with_capacity(EVENTS_A_TURN * (1 + EVICTIONS as usize)),
             idle_told: 0,
+            shed_left: false,
             state_told: 0,
             wall_read: now,
             swept: now,
@@ -122,7 +125,7 @@ impl<T: Transport> Worker<T> {
         if self.io.handler.open() > 0 {
             at_most(SWEEP_MS);
         }
-        if self.listeners.as_ref().is_some_and(|listeners| !listeners.watched) {
+        if self.shed_left || self.listeners.as_ref().is_some_and(|listeners| !listeners.watched) {
             at_most(RETRY_MS);
         }
         if let Some(stop_at) = self.stop_at {
@@ -275,13 +278,22 @@ impl<T: Transport> Worker<T> {
             }
         }
         let shed = gate.shed.load(Ordering::Relaxed);
+        self.shed_left = false;
         if shed > 0 {
-            for _ in 0..shed {
-                let Some(oldest) = self.queues.oldest_idle(&mut self.view, now) else { break };
+            let mut left = shed;
+            while left > 0
+                && let Some(oldest) = self.queues.oldest_idle(&mut self.view, now)
+            {
                 self.close(oldest);
+                left -= 1;
             }
             self.close_descriptors();
-            gate.shed.fetch_sub(shed, Ordering::Relaxed);
+            // Who is left is not silent for long enough. It waits for its turn, unless there is room again.
+            if self.shared.has_room() {
+                left = 0;
+            }
+            self.shed_left = left > 0;
+            gate.shed.fetch_sub(shed - left, Ordering::Relaxed);
         }
         let idle = self.queues.idle();
         if idle != self.idle_told {
