@@ -103,6 +103,7 @@ impl Acceptor {
         let mut came = false;
         for _ in 0..BURST {
             if !self.may_accept() {
+                count(&self.shared.totals.full);
                 return Burst::Starved;
             }
             match accept(listener) {

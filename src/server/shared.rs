@@ -61,6 +61,8 @@ pub struct Totals {
     pub over_address: AtomicU32,
     /// Connections asked to give way to another.
     pub gave_way: AtomicU32,
+    /// Times that accepting was given up until there is room.
+    pub full: AtomicU32,
     /// Times that accepting was given up for a while, for the system had no room.
     pub pauses: AtomicU32,
 }

@@ -17,13 +17,14 @@ pub(super) fn tell(shared: &Shared) {
     let totals = &shared.totals;
     let total = |total: &std::sync::atomic::AtomicU32| total.load(Ordering::Relaxed);
     info!(
-        "state: {} of {} connections, {} addresses, {} accepted, {} gave way, turned away {} over capacity {} over address \
+        "state: {} of {} connections, {} addresses, {} accepted, {} gave way, {} times full, turned away {} over capacity {} over address \
          {} without descriptor, {} pauses, {} descriptors, {} KB resident",
         total(&shared.active),
         shared.capacity,
         shared.addresses.as_ref().map_or(0, Addresses::len),
         total(&totals.accepted),
         total(&totals.gave_way),
+        total(&totals.full),
         total(&totals.over_capacity),
         total(&totals.over_address),
         total(&totals.no_descriptor),
