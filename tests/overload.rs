@@ -47,18 +47,20 @@ fn the_state_says_who_waits_for_what() {
         idle.iter_mut().for_each(|client| _ = client.get("/a.txt").is(200));
         let mut busy: Vec<_> = (0..4).map(|_| server.client()).collect();
         busy.iter_mut().for_each(|client| _ = client.send(request("GET /big.bin", "")).take(1));
+        let mut body = server.client();
+        body.send(request("POST /a.txt", "Content-Length: 10\r\n") + "half");
         let mut leaving = server.client();
         leaving.send("nonsense\r\n\r\n").answer(false).is(400);
         let state = State::of(&server);
-        let counts = ["heads", "idle", "busy", "leaving"].map(|word| state.sum(&format!(" {word}")));
-        assert_eq!(counts, [3, 3, 4, 1], "{scheduler}: {state:?}");
-        assert_eq!((state.sum(" connections"), state.get("of ")), (11, 11), "{state:?}");
-        assert_eq!((state.sum(" answered"), state.get("accepted"), state.get("addresses")), (7, 11, 1), "{state:?}");
+        let counts = ["heads", "idle", "bodies", "busy", "leaving"].map(|word| state.sum(&format!(" {word}")));
+        assert_eq!(counts, [3, 3, 1, 4, 1], "{scheduler}: {state:?}");
+        assert_eq!((state.sum(" connections"), state.get("of ")), (12, 12), "{state:?}");
+        assert_eq!((state.sum(" answered"), state.get("accepted"), state.get("addresses")), (7, 12, 1), "{state:?}");
         assert!(state.sum(" of ") >= 1, "the begun head is in a buffer: {state:?}");
         assert!(state.sum(" in use") >= 1 && state.sum(" refused") == 0, "{state:?}");
         assert_eq!(state.get("descriptors") as usize, server.descriptors(), "{state:?} {:?}", server.open_paths());
         assert!((100..100_000).contains(&state.get("KB resident")), "{state:?}");
-        drop((silent, head, idle, busy, leaving));
+        drop((silent, head, idle, busy, body, leaving));
         is_back_to_start(&server, before);
     }
 }
