@@ -29,6 +29,8 @@ mod faults;
 mod files;
 /// Where the server listens.
 mod listen;
+/// More clients than there is room for, in numbers, and what is left of them.
+mod overload;
 /// From a path to a file: directories, index files, escapes, links, files that are none.
 mod paths;
 /// Requests in one write and in many.

@@ -150,23 +150,15 @@ fn key_named(section: &'static Section, name: &str) -> Option<&'static Key> {
 fn find_key(raw: &RawEntry<'_>, section: &'static Section, file: File, out: &mut Findings) -> Option<&'static Key> {
     let name = raw.key;
     if let Some(key) = key_named(section, name) {
-        if key.state == State::Active {
-            return Some(key);
-        }
-        return out.refuse(&raw.at, format_args!("{} is not in this build yet: take it out", key.name));
+        return Some(key);
     }
     if section.free.is_some() {
         return section.free;
     }
-    let mut names = Vec::new();
-    for key in section.keys {
-        if key.state == State::Active {
-            names.push(key.name);
-        }
-    }
+    let names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
     let mut elsewhere = None;
     for other in file.sections() {
-        if elsewhere.is_none() && key_named(other, name).is_some_and(|key| key.state == State::Active) {
+        if elsewhere.is_none() && key_named(other, name).is_some() {
             elsewhere = Some(other.name);
         }
     }

@@ -56,7 +56,7 @@ fn write_section(page: &mut String, section: &Section) {
         "\n### [{}]\n\n{}{required}\n\n| Key | Value | Default | Reload | Meaning |\n|---|---|---|---|---|\n",
         section.name, section.doc
     );
-    for key in section.keys.iter().filter(|key| key.state == State::Active).chain(section.free) {
+    for key in section.keys.iter().chain(section.free) {
         let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
         let reload = if key.reload == Reload::InPlace { "yes" } else { "restart" };
         let _ = writeln!(
@@ -67,11 +67,6 @@ fn write_section(page: &mut String, section: &Section) {
             escaped(key.doc),
             marks(key)
         );
-    }
-    let later: Vec<String> =
-        section.keys.iter().filter(|key| key.state == State::NotYet).map(|key| format!("`{}`", key.name)).collect();
-    if !later.is_empty() {
-        let _ = write!(page, "\nNot in this build yet, and refused: {}.\n", later.join(", "));
     }
 }
 
@@ -115,7 +110,7 @@ fn every_active_key_is_described() {
     for (file, _, _) in FILES {
         for section in file.sections().iter().filter(|section| section.state == State::Active) {
             assert!(!section.doc.is_empty(), "[{}]", section.name);
-            for key in section.keys.iter().filter(|key| key.state == State::Active) {
+            for key in section.keys {
                 assert!(!key.doc.is_empty(), "[{}] {}", section.name, key.name);
             }
         }

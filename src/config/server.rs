@@ -111,6 +111,8 @@ pub struct Server {
     pub retry_after: u32,
     /// Seconds of TCP_DEFER_ACCEPT; 0 is off.
     pub defer_accept: u32,
+    /// Most connections of one client address; 0 is any number.
+    pub max_connections_per_address: u32,
     /// Bytes of SO_SNDBUF; 0 is the kernel's choice.
     pub send_buffer: u32,
     /// Bytes of SO_RCVBUF; 0 is the kernel's choice.
@@ -143,6 +145,11 @@ impl Server {
             ("MemoryLimit", self.memory_limit != new.memory_limit),
             ("Sandbox", self.sandbox != new.sandbox),
             ("Chroot", root_of(self) != root_of(new)),
+            // The table is there from the start or not at all.
+            (
+                "MaxConnectionsPerAddress",
+                (self.max_connections_per_address == 0) != (new.max_connections_per_address == 0),
+            ),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key)
     }
@@ -197,6 +204,7 @@ pub(super) fn resolve(
         memory_limit: v.number32(S, "MemoryLimit"),
         retry_after: v.number32(S, "RetryAfter"),
         defer_accept: v.number32(S, "DeferAccept"),
+        max_connections_per_address: v.number32(S, "MaxConnectionsPerAddress"),
         send_buffer: v.number32(S, "SendBuffer"),
         receive_buffer: v.number32(S, "ReceiveBuffer"),
         not_sent_lowat: v.number32(S, "NotSentLowat"),

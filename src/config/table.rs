@@ -57,7 +57,7 @@ pub enum Reload {
     Restart,
 }
 
-/// Whether this build knows what to do with a section or key.
+/// Whether this build knows what to do with a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It does.
@@ -81,8 +81,6 @@ pub struct Key {
     pub required: bool,
     /// What a reload does with it.
     pub reload: Reload,
-    /// Whether it is built.
-    pub state: State,
     /// The documentation.
     pub doc: Doc,
 }
@@ -130,7 +128,7 @@ impl File {
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, reload: Reload, doc: Doc) -> Key {
-    Key { name, kind, default, many: false, required: false, reload, state: State::Active, doc }
+    Key { name, kind, default, many: false, required: false, reload, doc }
 }
 
 const fn number(min: u32, max: u32, unit: &'static str) -> Kind {
@@ -143,10 +141,6 @@ const fn many(key: Key) -> Key {
 
 const fn required(key: Key) -> Key {
     Key { required: true, ..key }
-}
-
-const fn later(name: &'static str) -> Key {
-    Key { state: State::NotYet, ..key(name, Kind::Text(""), "", Reload::InPlace, NO_DOC) }
 }
 
 const fn section(name: &'static str, keys: &'static [Key], doc: Doc) -> Section {
@@ -283,6 +277,15 @@ const SERVER: &[Key] = &[
         Restart,
         page!("Every writable byte the server can come to use. The number of connections follows from it."),
     ),
+    key(
+        "MaxConnectionsPerAddress",
+        number(0, 65_535, "connections"),
+        "0",
+        Restart,
+        page!(
+            "Most connections at once of one IPv4 address or one IPv6 network of 64 bits, over all workers; 0 is any number. One more is closed at once, with a 503 and `Retry-After` unless `OverCapacity` is `Drop`. All clients behind one proxy or NAT have one address. The count takes 12 bytes of `MemoryLimit` for each connection there can be. A reload may change the number, but not from or to 0."
+        ),
+    ),
     key("RetryAfter", number(1, 86400, "seconds"), "5", InPlace, page!("The `Retry-After` of a 503.")),
     key(
         "DeferAccept",
@@ -348,7 +351,6 @@ const SERVER: &[Key] = &[
             "How often MinBodyRate and MinSendRate are judged. The first window of an answer is only measured. It is also how long a client may pause."
         ),
     ),
-    later("MaxConnectionsPerAddress"),
     key(
         "Sandbox",
         Kind::Switch,

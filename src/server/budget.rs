@@ -8,6 +8,7 @@ use crate::limits::{
     MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, ROOTS_MAX, STACK_SIZE, WORKER_FILES,
     WORKERS_MAX,
 };
+use crate::server::addresses::Addresses;
 use crate::server::connection::Connection;
 use crate::server::worker::EVENTS_A_TURN;
 use crate::storage::pool::{Class, Pool};
@@ -25,6 +26,8 @@ pub struct Budget {
     pub connections: usize,
     /// Entries of the connection table: one a descriptor number.
     pub slots: usize,
+    /// What each of them takes, with its share of the count of connections by address.
+    pub slot: usize,
     /// What each worker takes however little it does: stack, scratch buffers, indexes.
     pub worker: usize,
     /// Each worker's cache of answers.
@@ -100,6 +103,12 @@ fn other_files(server: &Server, workers: usize) -> usize {
     workers.saturating_mul(own).saturating_add(listeners).saturating_add(OTHER_FILES)
 }
 
+/// What an entry of the connection table takes.
+fn slot_bytes(server: &Server) -> usize {
+    let counted = if server.max_connections_per_address > 0 { Addresses::SLOT_BYTES } else { 0 };
+    Slots::<Connection>::SLOT_SIZE + counted
+}
+
 /// What each worker takes besides its arena and pool.
 fn worker_bytes() -> usize {
     let scratch = INPUT_ROOM + HEAD_MAX + PATH_ROOM + OUTPUT_ROOM + EVENTS_A_TURN * 16;
@@ -119,7 +128,7 @@ impl Budget {
     pub fn new(server: &Server, cpus: usize, descriptors: u64, configuration: usize) -> Result<Budget, BudgetError> {
         let limit = server.memory_limit as usize * 1024;
         let fixed = EXECUTABLE_KB * 1024 + heap_bytes(configuration) + STACK_SIZE;
-        let slot = Slots::<Connection>::SLOT_SIZE;
+        let slot = slot_bytes(server);
         let wanted = match server.workers {
             0 => cpus.clamp(1, WORKERS_MAX),
             workers => workers as usize,
@@ -164,6 +173,7 @@ impl Budget {
             workers,
             connections,
             slots,
+            slot,
             worker: worker_bytes(),
             arena,
             pool,
@@ -174,7 +184,7 @@ impl Budget {
 
     /// Descriptors that serve the most connections any ceiling of this size could pay for.
     pub fn descriptors_wanted(server: &Server, cpus: usize) -> u64 {
-        let slot = Slots::<Connection>::SLOT_SIZE;
+        let slot = slot_bytes(server);
         let workers = if server.workers == 0 { cpus } else { server.workers as usize };
         let others = other_files(server, workers);
         let paid = server.memory_limit as usize * 1024 / 2 / slot;
@@ -183,7 +193,7 @@ impl Budget {
 
     /// All of it together: never more than the ceiling.
     pub fn total(&self) -> usize {
-        let table = self.slots * Slots::<Connection>::SLOT_SIZE;
+        let table = self.slots * self.slot;
         self.fixed + table + self.workers * (self.worker + self.arena + Pool::bytes(&self.pool))
     }
 }
@@ -198,7 +208,7 @@ impl fmt::Display for Budget {
             kb(self.limit),
             kb(self.fixed),
             self.connections,
-            kb(self.slots * Slots::<Connection>::SLOT_SIZE),
+            kb(self.slots * self.slot),
             self.workers,
             kb(self.worker + self.arena + Pool::bytes(&self.pool)),
             kb(self.arena),

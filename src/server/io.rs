@@ -71,6 +71,8 @@ pub struct Io<T: Transport> {
     pub handler: Handler,
     /// Buffers for what can not be finished now.
     pub pool: Pool,
+    /// Requests answered since the start; it starts again at 0 after 2^32.
+    pub answered: u32,
     /// The server is stopping: every answer is the last of its connection.
     pub stopping: bool,
     pub(super) out: Output,
@@ -92,6 +94,7 @@ impl<T: Transport> Io<T> {
             clock: Clock::new(monotonic_ms(), wall_seconds()),
             handler: Handler::new(live, table, seed)?,
             pool: Pool::new(&budget.pool)?,
+            answered: 0,
             stopping: false,
             out: Output::new(OUTPUT_ROOM)?,
             input: Region::new(INPUT_ROOM)?,

@@ -4,6 +4,7 @@
 //! hand-over on.
 
 mod acceptor;
+mod addresses;
 pub mod budget;
 pub mod confine;
 pub mod connection;
@@ -20,4 +21,5 @@ mod scheduler;
 mod sending;
 mod shared;
 pub mod start;
+mod state;
 mod worker;

@@ -154,7 +154,8 @@ impl Queues {
     }
 
     /// The connection that gives way first: those that have had our last word, then silent ones, then idle ones, the oldest
-    /// before younger ones. One that has only just come is no silent one yet: it may be the one that room is made for.
+    /// before younger ones. One that has only just come is no silent one yet: it may be the one that room is made for, its request on
+    /// the way.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
         let silent = self.head.front();
         let mut is_settled = |index: &u32| {
@@ -162,7 +163,7 @@ impl Queues {
             since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS)
         };
         let leaving = self.farewell.front().filter(&mut is_settled);
-        leaving.or_else(|| silent.filter(&mut is_settled)).or(self.idle.front()).or(silent)
+        leaving.or_else(|| silent.filter(&mut is_settled)).or(self.idle.front())
     }
 
     /// The oldest that has a head under way.

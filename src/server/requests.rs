@@ -117,9 +117,10 @@ impl<T: Transport> Io<T> {
     }
 
     /// Whether a connection goes on after the request just parsed, which is counted.
-    fn persists(&self, connection: &mut Connection) -> bool {
+    fn persists(&mut self, connection: &mut Connection) -> bool {
         let server = &self.live.config().server;
         connection.requests = connection.requests.saturating_add(1);
+        self.answered = self.answered.wrapping_add(1);
         server.keep_alive
             && !self.stopping
             && connection.requests < server.max_keep_alive_request

@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 use ::log::info;
 
 use crate::config::Options;
-use crate::server::acceptor::{Acceptor, Burst};
+use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::confine::Confinement;
 use crate::server::listeners::Listener;
 use crate::server::shared::{SPECIAL, Shared};
+use crate::server::state;
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::image::release_pages;
 use crate::sys::notify::Notifier;
@@ -19,8 +20,6 @@ use crate::sys::signal::{Signal, SignalFd};
 
 /// The signals by epoll's name.
 const SIGNALS: u64 = SPECIAL - 1;
-/// How often a server that is full looks for room again, milliseconds.
-const RETRY_MS: u32 = 100;
 
 /// The scheduler.
 pub(super) struct Scheduler {
@@ -71,7 +70,8 @@ impl Scheduler {
                                 self.stop(signal);
                                 return Ok(());
                             }
-                            Signal::Usr2 | Signal::Child => {}
+                            Signal::Usr2 => state::tell(&self.shared),
+                            Signal::Child => {}
                         }
                     }
                 } else if watched && self.take(event.data) == Burst::Starved {

@@ -5,9 +5,12 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::limits::HEADROOM;
+use crate::server::addresses::Addresses;
 use crate::server::connection::Connection;
 use crate::sys::epoll::{Epoll, Interest};
 use crate::sys::slots::Slots;
+use crate::sys::socket::Peer;
 use crate::sys::wake::Wake;
 use crate::vhost::live::Live;
 
@@ -45,6 +48,30 @@ impl Gate {
     }
 }
 
+/// What became of those who came, since the start. Each starts again at 0 after 2^32.
+#[derive(Default)]
+pub struct Totals {
+    /// Connections given to a worker.
+    pub accepted: AtomicU32,
+    /// Turned away because the server was full.
+    pub over_capacity: AtomicU32,
+    /// Turned away because no descriptor was left.
+    pub no_descriptor: AtomicU32,
+    /// Turned away because their address had as many connections as it may.
+    pub over_address: AtomicU32,
+    /// Connections asked to give way to another.
+    pub gave_way: AtomicU32,
+    /// Times that accepting was given up until there is room.
+    pub full: AtomicU32,
+    /// Times that accepting was given up for a while, for the system had no room.
+    pub pauses: AtomicU32,
+}
+
+/// Adds one to a total.
+pub fn count(total: &AtomicU32) {
+    total.fetch_add(1, Ordering::Relaxed);
+}
+
 /// What all threads share.
 pub struct Shared {
     /// The connection table.
@@ -55,6 +82,12 @@ pub struct Shared {
     pub capacity: u32,
     /// Connections at this moment, over all workers.
     pub active: AtomicU32,
+    /// Connections of each address, if they are counted.
+    pub addresses: Option<Addresses>,
+    /// What became of those who came.
+    pub totals: Totals,
+    /// How often the operator asked for the state.
+    pub asked: AtomicU32,
     /// The server is stopping.
     pub stopping: AtomicBool,
     live: Mutex<Arc<Live>>,
@@ -63,12 +96,21 @@ pub struct Shared {
 
 impl Shared {
     /// The state of a server about to start.
-    pub fn new(slots: Arc<Slots<Connection>>, gates: Vec<Gate>, capacity: u32, live: Arc<Live>) -> Shared {
+    pub fn new(
+        slots: Arc<Slots<Connection>>,
+        gates: Vec<Gate>,
+        capacity: u32,
+        addresses: Option<Addresses>,
+        live: Arc<Live>,
+    ) -> Shared {
         Shared {
             slots,
             gates,
             capacity,
             active: AtomicU32::new(0),
+            addresses,
+            totals: Totals::default(),
+            asked: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             live: Mutex::new(live),
             epoch: AtomicU32::new(0),
@@ -104,8 +146,12 @@ impl Shared {
         self.active.load(Ordering::Relaxed) < self.capacity
     }
 
-    /// The worker with the most connections that could give way, without those that were asked to already.
+    /// The worker with the most connections that could give way, without those that were asked to already. None = no worker
+    /// has any, or there is no head-room for a client to be in until one has left.
     pub fn idlest(&self) -> Option<&Gate> {
+        if self.active.load(Ordering::Relaxed) >= self.capacity.saturating_add(HEADROOM as u32) {
+            return None;
+        }
         let spare = |gate: &&Gate| gate.idle.load(Ordering::Relaxed).saturating_sub(gate.shed.load(Ordering::Relaxed));
         self.gates.iter().max_by_key(spare).filter(|gate| spare(gate) > 0)
     }
@@ -115,11 +161,18 @@ impl Shared {
         self.has_room() || self.idlest().is_some()
     }
 
-    /// Counts a connection that worker `owner` closed.
-    pub fn closed(&self, owner: u8) {
+    /// Counts connections off that worker `owner` had, once their descriptors are closed.
+    pub fn closed(&self, owner: u8, connections: u32) {
         if let Some(gate) = self.gates.get(usize::from(owner)) {
-            gate.active.fetch_sub(1, Ordering::Relaxed);
+            gate.active.fetch_sub(connections, Ordering::Relaxed);
         }
-        self.active.fetch_sub(1, Ordering::Relaxed);
+        self.active.fetch_sub(connections, Ordering::Relaxed);
+    }
+
+    /// Counts a connection of this peer off for its address.
+    pub fn left(&self, peer: &Peer) {
+        if let Some(addresses) = &self.addresses {
+            addresses.leave(peer);
+        }
     }
 }

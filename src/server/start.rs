@@ -14,6 +14,7 @@ use crate::log;
 use crate::plugin::transport::Transport;
 use crate::plugins::DefaultTransport;
 use crate::server::acceptor::Acceptor;
+use crate::server::addresses::Addresses;
 use crate::server::budget::{Budget, BudgetError};
 use crate::server::confine::{self, ConfineError};
 use crate::server::io::Io;
@@ -34,7 +35,7 @@ use crate::sys::{fault, heap};
 use crate::vhost::live::Live;
 
 /// The signals the scheduler hears; blocked in every thread.
-const SIGNALS: [Signal; 5] = [Signal::Term, Signal::Int, Signal::Quit, Signal::Hup, Signal::Usr1];
+const SIGNALS: [Signal; 6] = [Signal::Term, Signal::Int, Signal::Quit, Signal::Hup, Signal::Usr1, Signal::Usr2];
 
 /// Why the server did not start.
 #[derive(Debug)]
@@ -146,7 +147,11 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     let slots = Slots::new(budget.slots).map_err(system("cannot map the connection table"))?;
     let gates = (0..budget.workers).map(|_| Gate::new()).collect::<io::Result<Vec<_>>>();
     let gates = gates.map_err(system("cannot make event queues"))?;
-    let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, Arc::clone(&live)));
+    let addresses = match server.max_connections_per_address {
+        0 => None,
+        _ => Some(Addresses::new(budget.slots).map_err(system("cannot map the table of addresses"))?),
+    };
+    let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, addresses, Arc::clone(&live)));
     let (listeners, mut sets) = match server.scheduler {
         Mode::Fair => (listeners, Vec::new()),
         Mode::ReusePort => {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::plugin::transport::Transport;
-use crate::server::acceptor::{Acceptor, Burst};
+use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::connection::{Connection, Flag, Waiting};
 use crate::server::io::{Io, Next, Ready};
 use crate::server::listeners::adjust;
 use crate::server::queues::{Limits, Queues};
 use crate::server::shared::{Gate, SPECIAL, Shared, WAKE};
+use crate::server::state;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::epoll::{Event, Events, Interest};
 use crate::sys::slots::View;
@@ -24,8 +25,6 @@ const WALL_MS: u32 = 200;
 const SWEEP_MS: u32 = 500;
 /// How long a file stays open after it was last looked at, milliseconds.
 const KEEP_OPEN_MS: u32 = 1400;
-/// How often a listener that was given up for want of room is tried again, milliseconds.
-const RETRY_MS: u32 = 100;
 /// Connections that may be closed to free a buffer for another.
 const EVICTIONS: u32 = 4;
 
@@ -50,6 +49,10 @@ pub struct Worker<T: Transport> {
     /// Closed after the batch of events, so that no number in it is used again within it.
     closing: Vec<OwnedFd>,
     idle_told: u32,
+    /// More connections were to give way than could.
+    shed_left: bool,
+    /// The last request for the state that was answered.
+    state_told: u32,
     wall_read: u32,
     swept: u32,
     stop_at: Option<u32>,
@@ -80,6 +83,8 @@ impl<T: Transport> Worker<T> {
             // Each event closes at most its own connection and those that give way to it.
             closing: Vec::with_capacity(EVENTS_A_TURN * (1 + EVICTIONS as usize)),
             idle_told: 0,
+            shed_left: false,
+            state_told: 0,
             wall_read: now,
             swept: now,
             stop_at: None,
@@ -102,7 +107,7 @@ impl<T: Transport> Worker<T> {
                     self.event(gate, event);
                 }
             }
-            self.closing.clear();
+            self.close_descriptors();
             self.take_turns();
             self.expire();
             self.housekeeping(gate);
@@ -120,7 +125,7 @@ impl<T: Transport> Worker<T> {
         if self.io.handler.open() > 0 {
             at_most(SWEEP_MS);
         }
-        if self.listeners.as_ref().is_some_and(|listeners| !listeners.watched) {
+        if self.shed_left || self.listeners.as_ref().is_some_and(|listeners| !listeners.watched) {
             at_most(RETRY_MS);
         }
         if let Some(stop_at) = self.stop_at {
@@ -202,12 +207,31 @@ impl<T: Transport> Worker<T> {
         self.queues.leave(&mut self.view, index);
         let Some(mut connection) = self.view.release(index as usize) else { return };
         self.io.let_go(&mut connection);
+        self.shared.left(&connection.peer);
         if self.closing.len() == self.closing.capacity() {
             // Outside of a batch numbers may be used again; within one there is room for all it can close.
-            self.closing.clear();
+            self.close_descriptors();
         }
         self.closing.push(connection.into_socket());
-        self.shared.closed(self.view.owner());
+    }
+
+    /// Closes the descriptors of the connections that were closed. Only now is there room for others: until then their
+    /// numbers are taken, and the limit of descriptors counts them.
+    fn close_descriptors(&mut self) {
+        let closed = self.closing.len();
+        if closed > 0 {
+            self.closing.clear();
+            self.shared.closed(self.view.owner(), closed as u32);
+        }
+    }
+
+    /// Says what this worker is doing, if the operator asked since it last did.
+    fn tell_state(&mut self, gate: &Gate) {
+        let asked = self.shared.asked.load(Ordering::Relaxed);
+        if asked != self.state_told {
+            self.state_told = asked;
+            state::tell_worker(self.view.owner(), gate, &self.queues, &self.io);
+        }
     }
 
     /// Goes on with the connections that had more to do than one turn allowed, each once.
@@ -222,7 +246,7 @@ impl<T: Transport> Worker<T> {
             self.queues.place(&mut self.view, index, Waiting::Head, since, self.io.clock.now());
             self.settle(index, next);
         }
-        self.closing.clear();
+        self.close_descriptors();
     }
 
     fn expire(&mut self) {
@@ -232,11 +256,12 @@ impl<T: Transport> Worker<T> {
             let next = self.io.time_out(connection);
             self.settle(index, next);
         }
-        self.closing.clear();
+        self.close_descriptors();
     }
 
     fn housekeeping(&mut self, gate: &Gate) {
         let now = self.io.clock.now();
+        self.tell_state(gate);
         if now.wrapping_sub(self.swept) >= SWEEP_MS {
             self.swept = now;
             self.io.handler.sweep(now, KEEP_OPEN_MS);
@@ -253,13 +278,22 @@ impl<T: Transport> Worker<T> {
             }
         }
         let shed = gate.shed.load(Ordering::Relaxed);
+        self.shed_left = false;
         if shed > 0 {
-            for _ in 0..shed {
-                let Some(oldest) = self.queues.oldest_idle(&mut self.view, now) else { break };
+            let mut left = shed;
+            while left > 0
+                && let Some(oldest) = self.queues.oldest_idle(&mut self.view, now)
+            {
                 self.close(oldest);
+                left -= 1;
             }
-            self.closing.clear();
-            gate.shed.fetch_sub(shed, Ordering::Relaxed);
+            self.close_descriptors();
+            // Who is left is not silent for long enough. It waits for its turn, unless there is room again.
+            if self.shared.has_room() {
+                left = 0;
+            }
+            self.shed_left = left > 0;
+            gate.shed.fetch_sub(shed - left, Ordering::Relaxed);
         }
         let idle = self.queues.idle();
         if idle != self.idle_told {
@@ -301,7 +335,7 @@ impl<T: Transport> Worker<T> {
                 self.close(index);
             }
         }
-        self.closing.clear();
+        self.close_descriptors();
         gate.active.load(Ordering::Relaxed) == 0 || now.wrapping_sub(stop_at) as i32 >= 0
     }
 }

@@ -42,6 +42,7 @@ pub struct Pool {
     region: Region,
     shelves: Vec<Shelf>,
     lent: usize,
+    refused: u32,
 }
 
 impl Pool {
@@ -54,7 +55,7 @@ impl Pool {
             shelves.push(Shelf { class, start, returned, untouched: 0 });
             start += Self::bytes(&[class]);
         }
-        Ok(Pool { region: Region::new(start)?, shelves, lent: 0 })
+        Ok(Pool { region: Region::new(start)?, shelves, lent: 0, refused: 0 })
     }
 
     /// Bytes the buffers of these classes take together.
@@ -78,6 +79,7 @@ impl Pool {
                 return NonZeroU8::new(class).map(|class| BufferId { class, index });
             }
         }
+        self.refused = self.refused.wrapping_add(1);
         None
     }
 
@@ -95,6 +97,16 @@ impl Pool {
         let fitting = self.shelves.iter().filter(|shelf| shelf.class.size as usize <= len);
         let free = fitting.filter(|shelf| !shelf.returned.is_empty() || shelf.untouched < shelf.class.count);
         free.map(|shelf| shelf.class.size as usize).max().unwrap_or(0)
+    }
+
+    /// How many buffers there are.
+    pub fn count(&self) -> usize {
+        self.shelves.iter().map(|shelf| usize::from(shelf.class.count)).sum()
+    }
+
+    /// How often none could be lent, since the start.
+    pub fn refused(&self) -> u32 {
+        self.refused
     }
 
     /// How many buffers are lent now.
@@ -138,7 +150,7 @@ mod tests {
         let third = pool.take(1).unwrap();
         assert_eq!([64, 64, 256], [&first, &second, &third].map(|id| pool.get(id).len()));
         assert!(pool.take(1).is_none());
-        assert_eq!(pool.lent(), 3);
+        assert_eq!((pool.lent(), pool.count(), pool.refused()), (3, 3, 1));
         pool.give(second);
         assert!(pool.take(65).is_none(), "too small for that");
         assert_eq!([63, 64, 1000].map(|len| pool.largest_free(len)), [0, 64, 64]);

@@ -34,6 +34,10 @@ impl Errno {
     pub const NFILE: Errno = Errno(libc::ENFILE);
     /// The peer went away before the connection was accepted.
     pub const CONNABORTED: Errno = Errno(libc::ECONNABORTED);
+    /// The kernel has no memory for it now.
+    pub const NOMEM: Errno = Errno(libc::ENOMEM);
+    /// The kernel has no buffer for it now.
+    pub const NOBUFS: Errno = Errno(libc::ENOBUFS);
     /// The address is already in use.
     pub const ADDRINUSE: Errno = Errno(libc::EADDRINUSE);
 

@@ -177,14 +177,6 @@ pub fn send_file(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len:
     count(unsafe { libc::sendfile64(socket.as_raw_fd(), file.as_raw_fd(), &mut offset, len) })
 }
 
-/// A reserve descriptor: any open file will do.
-pub fn open_null() -> Result<OwnedFd, Errno> {
-    // SAFETY: the path is a NUL-terminated string.
-    let fd = check(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
-    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// Reads a whole small file by path into `buffer`, without allocating. The bytes that did not fit are left out.
 pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: `path` is a NUL-terminated string.

@@ -3,12 +3,13 @@
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 /// Maps `len` bytes of zeroed private memory (mmap(2)). Huge pages are refused for it: one touched byte must cost one
 /// small page, not 2 MB.
 pub(super) fn map(len: usize) -> io::Result<NonNull<u8>> {
     if len == 0 {
-        return Ok(NonNull::dangling());
+        return Ok(NonNull::<u64>::dangling().cast());
     }
     // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
     let address = unsafe {
@@ -81,9 +82,47 @@ unsafe impl Send for Region {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for Region {}
 
+/// Numbers that all threads may change, taken once: zero at first, resident only where touched.
+pub struct Words(Region);
+
+impl Words {
+    /// Takes `len` numbers. Fails with ENOMEM when the address space is full.
+    pub fn new(len: usize) -> io::Result<Words> {
+        let bytes =
+            len.checked_mul(size_of::<AtomicU64>()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        Region::new(bytes).map(Words)
+    }
+}
+
+impl Deref for Words {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        let len = self.0.len / size_of::<AtomicU64>();
+        // SAFETY: the mapping begins at a page (or is empty and dangles with the alignment of a u64), is `len` whole words of
+        // initialised memory, lives as long as `self`, and is reached only as atomics: the Region is private.
+        unsafe { std::slice::from_raw_parts(self.0.address.as_ptr().cast(), len) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn words_are_zero_and_shared() {
+        let words = Words::new(1000).unwrap();
+        assert_eq!(words.len(), 1000);
+        assert!(words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..500).for_each(|_| _ = words[999].fetch_add(1, Ordering::Relaxed)));
+            }
+        });
+        assert_eq!(words[999].load(Ordering::Relaxed), 1000);
+        assert!(Words::new(0).unwrap().is_empty());
+    }
 
     #[test]
     fn a_region_is_zeroed_and_writable() {

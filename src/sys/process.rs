@@ -3,6 +3,7 @@
 //! Sources: daemon(7), fork(2), prlimit(2), sched_setaffinity(2), prctl(2).
 
 use super::fd::{check, check_long};
+use super::file::read_small;
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
@@ -136,6 +137,25 @@ pub fn raise_nofile(need: u64, cap: Option<u64>) -> io::Result<u64> {
     Ok(soft)
 }
 
+/// How many of the descriptors 0 to `end` - 1 are open, by asking for each: needs no /proc, which a sandbox hides, and no
+/// memory (fcntl(2), F_GETFD; poll(2) would not know those opened with O_PATH).
+pub fn open_descriptors(end: usize) -> usize {
+    let end = libc::c_int::try_from(end).unwrap_or(libc::c_int::MAX);
+    // SAFETY: no pointer is passed; a number that is not open is an error and nothing more.
+    (0..end).filter(|&number| unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0).count()
+}
+
+/// KB of memory that are resident now (proc(5), statm); 0 where /proc is out of reach.
+pub fn resident_kb() -> usize {
+    let mut text = [0; 128];
+    let len = read_small(c"/proc/self/statm", &mut text).unwrap_or(0);
+    let text = text.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+    let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    // SAFETY: sysconf takes an integer.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+    pages.saturating_mul(page / 1024)
+}
+
 /// Longest thread name in bytes; the kernel keeps no more (prctl(2), PR_SET_NAME).
 pub const THREAD_NAME_MAX: usize = 15;
 
@@ -164,6 +184,38 @@ mod tests {
     use std::time::{Duration, Instant};
 
     const DIR: &str = "MONKEY_TEST_DIR";
+
+    #[test]
+    fn descriptors_are_counted() {
+        if testing::role().is_some() {
+            let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+            // Whatever was inherited with a higher number is not counted; the listing itself takes one.
+            let numbers = || fs::read_dir("/proc/self/fd").unwrap().map(name).filter_map(|name| name.parse().ok());
+            let before = open_descriptors(200);
+            assert_eq!(before, numbers().filter(|number: &u32| *number < 200).count() - 1);
+            let held: Vec<_> = (0..100).map(|_| crate::sys::file::open_directory(c"/").unwrap()).collect();
+            assert_eq!(open_descriptors(200), before + 100);
+            assert_eq!(open_descriptors(65), 65);
+            drop(held);
+            assert_eq!(open_descriptors(200), before);
+            testing::pass();
+        }
+        testing::run_self("sys::process::tests::descriptors_are_counted", "x").assert_pass();
+    }
+
+    #[test]
+    fn resident_memory_grows_with_what_is_touched() {
+        if testing::role().is_some() {
+            let before = resident_kb();
+            assert!(before > 100, "{before}");
+            let held = std::hint::black_box(vec![1u8; 8 << 20]);
+            let grown = resident_kb().saturating_sub(before);
+            assert!((7 * 1024..10 * 1024).contains(&grown), "{grown}");
+            drop(held);
+            testing::pass();
+        }
+        testing::run_self("sys::process::tests::resident_memory_grows_with_what_is_touched", "x").assert_pass();
+    }
 
     fn report(dir: &Path) -> String {
         let stat = fs::read_to_string("/proc/self/stat").unwrap();

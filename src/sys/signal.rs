@@ -18,7 +18,7 @@ pub enum Signal {
     Quit,
     /// SIGUSR1: open the log files again.
     Usr1,
-    /// SIGUSR2: no meaning yet; named so that it can be blocked.
+    /// SIGUSR2: say what the server is doing.
     Usr2,
     /// SIGTERM: orderly exit.
     Term,

@@ -51,6 +51,17 @@ impl Peer {
         Ipv6Addr::from(self.address).to_canonical()
     }
 
+    /// The network the peer is in, as a number that no other network has: an IPv4 address alone, the first 64 bits of an
+    /// IPv6 address (RFC 6177: one site has at least those).
+    pub fn network(&self) -> u64 {
+        let whole = u128::from_be_bytes(self.address);
+        match whole >> 32 {
+            // In a range that is reserved (RFC 4291 section 4), so that it is no IPv6 network.
+            0xffff => 0x00ff_ffff_0000_0000 | (whole as u64 & 0xffff_ffff),
+            _ => (whole >> 64) as u64,
+        }
+    }
+
     /// The peer's port.
     pub fn port(&self) -> u16 {
         self.port
@@ -278,6 +289,16 @@ mod tests {
         let mut text = String::new();
         client.read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello");
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_the_half_of_an_ipv6_one() {
+        let network = |text: &str| Peer::from(SocketAddr::new(text.parse().unwrap(), 7)).network();
+        assert_eq!(network("192.0.2.7"), network("::ffff:192.0.2.7"));
+        assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
+        assert_ne!(network("192.0.2.7"), network("::1"));
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod client;
 mod dir;
 mod server;
 mod setup;
+mod state;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -17,6 +18,7 @@ pub use client::{Client, request};
 pub use dir::Dir;
 pub use server::{Ended, Server, listening};
 pub use setup::{Setup, moves_all, set_mtime};
+pub use state::State;
 
 /// How long anything may take before a test gives up on it: far beyond what a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(20);

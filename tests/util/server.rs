@@ -188,6 +188,19 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, |entries| entries.count())
     }
 
+    /// Whether it has this descriptor open.
+    pub fn has_descriptor(&self, number: usize) -> bool {
+        fs::symlink_metadata(format!("/proc/{}/fd/{number}", self.pid())).is_ok()
+    }
+
+    /// Processor time that it has used, milliseconds.
+    pub fn cpu_ms(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a process");
+        let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        let times = tasks.flatten().map(of).map(|line| line.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()));
+        times.flatten().sum::<u64>() / 1_000_000
+    }
+
     /// What its descriptors refer to.
     pub fn open_paths(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
