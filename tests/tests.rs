@@ -19,6 +19,8 @@ mod conditions;
 mod error_pages;
 /// Whole files, small and large, to fast and slow clients.
 mod files;
+/// Heads and bodies whose framing is in doubt, and odd ones whose framing is not.
+mod framing;
 /// Where the server listens.
 mod listen;
 /// From a path to a file: directories, index files, escapes, links, files that are none.

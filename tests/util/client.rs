@@ -44,6 +44,15 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// The same, a byte at a time, slowly enough that the server mostly reads single ones.
+    pub fn try_send_slowly(&mut self, bytes: &[u8]) -> bool {
+        self.record.note("sent byte by byte", bytes);
+        bytes.iter().all(|&byte| {
+            std::thread::sleep(Duration::from_micros(50));
+            self.stream.write_all(&[byte]).is_ok()
+        })
+    }
+
     /// Sends a request made by [`request`] and reads its answer.
     #[track_caller]
     pub fn ask(&mut self, line: &str, fields: &str) -> Answer {
