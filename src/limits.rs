@@ -92,3 +92,11 @@ pub const EXECUTABLE_KB: usize = 300;
 
 /// What the heap holds after start, KB: the configuration, tables of names, thread bookkeeping.
 pub const HEAP_KB: usize = 128;
+
+/// How much of a body that nobody reads is passed over for the sake of the connection, bytes. When there is more the answer is
+/// given at once and the connection ends after it.
+pub const DISCARD_MAX: u64 = 1024 * 1024;
+
+/// Longest time for which a client is heard out after our last word, milliseconds: what it still sends is read, so that it sees
+/// the answer. Then the connection is closed.
+pub const LINGER_MAX_MS: u32 = 30_000;

@@ -80,6 +80,12 @@ pub struct Server {
     pub keep_alive: bool,
     /// Seconds of idleness allowed between two requests.
     pub keep_alive_timeout: u32,
+    /// Bytes per second of a request's body below which its client is closed; 0 = any byte will do.
+    pub min_body_rate: u32,
+    /// Bytes per second that a client takes of an answer below which it is closed; 0 = any byte will do.
+    pub min_send_rate: u32,
+    /// Seconds over which both are judged.
+    pub rate_window: u32,
     /// Requests answered on one connection.
     pub max_keep_alive_request: u32,
     /// KB held in memory for one request.
@@ -159,6 +165,9 @@ pub(super) fn resolve(
         user: v.entry(S, "User").and_then(|entry| user(&entry, out)),
         keep_alive: v.switch(S, "KeepAlive"),
         keep_alive_timeout: v.number32(S, "KeepAliveTimeout"),
+        min_body_rate: v.number32(S, "MinBodyRate"),
+        min_send_rate: v.number32(S, "MinSendRate"),
+        rate_window: v.number32(S, "RateWindow"),
         max_keep_alive_request: v.number32(S, "MaxKeepAliveRequest"),
         max_request_size: v.number32(S, "MaxRequestSize"),
         symlink: v.switch(S, "SymLink"),

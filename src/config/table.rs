@@ -321,8 +321,33 @@ const SERVER: &[Key] = &[
             "A Host that no site names: `Default` serves sites/default, `Reject` answers 421 (against DNS rebinding), except to an IP address, which cannot be rebound."
         ),
     ),
-    later("MinBodyRate"),
-    later("MinSendRate"),
+    key(
+        "MinBodyRate",
+        number(0, 1_073_741_824, "bytes per second"),
+        "500",
+        InPlace,
+        page!(
+            "A client that sends the body of a request slower than this, over RateWindow, is closed. 0: any byte within RateWindow will do."
+        ),
+    ),
+    key(
+        "MinSendRate",
+        number(0, 1_073_741_824, "bytes per second"),
+        "500",
+        InPlace,
+        page!(
+            "A client that takes an answer slower than this, over RateWindow, is closed; what its side has acknowledged counts. 0: any byte within RateWindow will do."
+        ),
+    ),
+    key(
+        "RateWindow",
+        number(1, 3600, "seconds"),
+        "10",
+        InPlace,
+        page!(
+            "How often MinBodyRate and MinSendRate are judged. The first window of an answer is only measured. It is also how long a client may pause."
+        ),
+    ),
     later("MaxConnectionsPerAddress"),
     later("Sandbox"),
     later("Chroot"),

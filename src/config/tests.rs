@@ -53,6 +53,9 @@ fn defaults() {
         user: None,
         keep_alive: true,
         keep_alive_timeout: 5,
+        min_body_rate: 500,
+        min_send_rate: 500,
+        rate_window: 10,
         max_keep_alive_request: 1000,
         max_request_size: 32,
         symlink: false,
@@ -85,7 +88,7 @@ fn defaults() {
 #[test]
 fn every_server_key_does_something() {
     let text = "[server]\n  listen 80\n  Workers 3\n  Timeout 1\n  PidFile run/pid\n  UserDir public_html\n  Indexfile a  b\n  \
-        HideVersion ON\n  Resume off\n  User www-data\n  KeepAlive Off\n  KeepAliveTimeout 9\n  MaxKeepAliveRequest 7\n  \
+        HideVersion ON\n  Resume off\n  User www-data\n  KeepAlive Off\n  KeepAliveTimeout 9\n  MinBodyRate 1\n  MinSendRate 2\n  RateWindow 3\n  MaxKeepAliveRequest 7\n  \
         MaxRequestSize 64\n  SymLink on\n  DefaultMimeType a/b; c=d\n  FDT off\n  OverCapacity toobusy\n  FDLimit 99\n  \
         TransportLayer liana\n  Scheduler reuseport\n  MemoryLimit 900\n  RetryAfter 6\n  DeferAccept 0\n  SendBuffer 1\n  \
         ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n";
@@ -104,6 +107,9 @@ fn every_server_key_does_something() {
         user: Some("www-data".into()),
         keep_alive: false,
         keep_alive_timeout: 9,
+        min_body_rate: 1,
+        min_send_rate: 2,
+        rate_window: 3,
         max_keep_alive_request: 7,
         max_request_size: 64,
         symlink: true,
@@ -157,8 +163,6 @@ fn wrong_server_lines() {
     for (line, message) in [
         ("Timout 3", "2:3: unknown key Timout in [SERVER]: did you mean Timeout?"),
         ("Port 80", "2:3: unknown key Port in [SERVER]: write Listen PORT"),
-        ("MinBodyRate 3", "2:3: MinBodyRate is not in this build yet: take it out"),
-        ("MinSendRate 3", "2:3: MinSendRate is not in this build yet: take it out"),
         ("MaxConnectionsPerAddress 3", "2:3: MaxConnectionsPerAddress is not in this build yet: take it out"),
         ("Sandbox On", "2:3: Sandbox is not in this build yet: take it out"),
         ("chroot /srv", "2:3: Chroot is not in this build yet: take it out"),

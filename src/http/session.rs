@@ -1,6 +1,7 @@
-//! One connection's place in the stream of requests: what has been scanned, what is left of a body.
+//! One connection's place in the stream of requests: in a head, in a body, or past the point where bytes mean anything.
 
 use crate::limits::HEAD_MAX;
+use crate::wire::chunked::{Chunked, Piece};
 use crate::wire::head::{Framing, Head, HeadError, check_partial, find_end, parse_head, skip_empty_lines};
 
 /// What the next bytes of a connection are.
@@ -8,8 +9,12 @@ use crate::wire::head::{Framing, Head, HeadError, check_partial, find_end, parse
 enum Phase {
     /// A request head, of which so many bytes hold no end mark.
     Head { scanned: u16 },
-    /// So many bytes of a body that nobody reads.
-    Body { remaining: u64 },
+    /// A body that ends after so many bytes, at least one.
+    Length { remaining: u64 },
+    /// A chunked body, of which so many bytes more are accepted.
+    Chunked { body: Chunked, allowed: u64 },
+    /// Whatever follows a fault: it is never read as a request (RFC 9112 section 11.2).
+    Broken,
 }
 
 /// What the bytes at hand amount to.
@@ -17,18 +22,33 @@ enum Phase {
 pub enum Event {
     /// Nothing yet: call again with more bytes behind the same ones.
     NeedMore,
-    /// A whole head was parsed; it took so many bytes. A body, if announced, is passed over by later calls.
+    /// A whole head was parsed; it took so many bytes. If it announces a body, that comes next.
     Request {
         /// Bytes of input that the head took.
         consumed: usize,
     },
-    /// So many bytes of a body, or of empty lines before a request, were passed over.
+    /// So many bytes between requests or within the framing of a body mean nothing more.
     Passed {
         /// Bytes of input that were passed over.
         consumed: usize,
     },
-    /// The bytes are no request: answer with this status and close.
-    Bad(HeadError),
+    /// After `framing` bytes, which are consumed, lie `len` bytes of a body. [`Session::took`] says how many of them were
+    /// used; the others come again.
+    Body {
+        /// Bytes of input before the data.
+        framing: usize,
+        /// Bytes of data, at least one.
+        len: usize,
+    },
+    /// The body is complete.
+    End {
+        /// Bytes of input that belonged to its end.
+        consumed: usize,
+    },
+    /// The chunked body is longer than was allowed to [`Session::allow`].
+    TooLong,
+    /// The bytes are no request: answer with this status, if none was given yet, and close.
+    Bad(u16),
 }
 
 /// The state of one connection's input.
@@ -46,20 +66,79 @@ impl Default for Session {
 impl Session {
     /// Whether the bytes that come next belong to a body.
     pub fn in_body(&self) -> bool {
-        matches!(self.phase, Phase::Body { .. })
+        matches!(self.phase, Phase::Length { .. } | Phase::Chunked { .. })
+    }
+
+    /// Whether all data of a body was taken and [`Event::End`] comes next, without further input.
+    pub fn is_complete(&self) -> bool {
+        self.phase == Phase::Length { remaining: 0 }
+    }
+
+    /// Whether the input stopped to make sense: no further byte of it is looked at.
+    pub fn is_broken(&self) -> bool {
+        self.phase == Phase::Broken
+    }
+
+    /// Looks at nothing more of the input.
+    pub fn give_up(&mut self) {
+        self.phase = Phase::Broken;
+    }
+
+    /// Bounds a chunked body that was just announced: data beyond `most` bytes is [`Event::TooLong`].
+    pub fn allow(&mut self, most: u64) {
+        if let Phase::Chunked { allowed, .. } = &mut self.phase {
+            *allowed = most;
+        }
     }
 
     /// Looks at `input`, the bytes not consumed so far. A complete head is parsed into `head`, whose spans refer to
     /// the start of `input`.
     pub fn next(&mut self, input: &[u8], head: &mut Head) -> Event {
-        match self.phase {
-            Phase::Head { scanned } => self.next_head(input, scanned, head),
-            Phase::Body { remaining } => {
-                let consumed = usize::try_from(remaining).unwrap_or(usize::MAX).min(input.len());
-                let remaining = remaining - consumed as u64;
-                self.phase = if remaining == 0 { Phase::Head { scanned: 0 } } else { Phase::Body { remaining } };
-                if consumed == 0 { Event::NeedMore } else { Event::Passed { consumed } }
+        let event = match &mut self.phase {
+            Phase::Head { scanned } => {
+                let scanned = *scanned;
+                self.next_head(input, scanned, head)
             }
+            Phase::Length { remaining } => {
+                let len = usize::try_from(*remaining).unwrap_or(usize::MAX).min(input.len());
+                match (len, *remaining) {
+                    (_, 0) => self.end(0),
+                    (0, _) => Event::NeedMore,
+                    (len, _) => Event::Body { framing: 0, len },
+                }
+            }
+            Phase::Chunked { body, allowed } => match body.next(input) {
+                Ok(Piece::More { framing: 0 }) => Event::NeedMore,
+                Ok(Piece::More { framing }) => Event::Passed { consumed: framing },
+                Ok(Piece::Data { .. }) if *allowed == 0 => Event::TooLong,
+                Ok(Piece::Data { framing, len }) => {
+                    Event::Body { framing, len: len.min(usize::try_from(*allowed).unwrap_or(usize::MAX)) }
+                }
+                Ok(Piece::End { framing }) => self.end(framing),
+                Err(error) => Event::Bad(error.status()),
+            },
+            Phase::Broken => Event::NeedMore,
+        };
+        if matches!(event, Event::Bad(_)) {
+            self.phase = Phase::Broken;
+        }
+        event
+    }
+
+    fn end(&mut self, consumed: usize) -> Event {
+        *self = Session::default();
+        Event::End { consumed }
+    }
+
+    /// Takes note that `count` bytes of the data that [`Event::Body`] told of were used.
+    pub fn took(&mut self, count: usize) {
+        match &mut self.phase {
+            Phase::Length { remaining } => *remaining = remaining.saturating_sub(count as u64),
+            Phase::Chunked { body, allowed } => {
+                body.took(count);
+                *allowed = allowed.saturating_sub(count as u64);
+            }
+            Phase::Head { .. } | Phase::Broken => {}
         }
     }
 
@@ -72,7 +151,7 @@ impl Session {
         }
         let Some(end) = find_end(input, usize::from(scanned)) else {
             if let Err(error) = check_partial(input) {
-                return Event::Bad(error);
+                return Event::Bad(error.status());
             }
             // An end mark may begin in the last three bytes.
             let scanned = u16::try_from(input.len().saturating_sub(3)).unwrap_or(u16::MAX);
@@ -81,16 +160,15 @@ impl Session {
         };
         let Some(bytes) = input.get(..end).filter(|bytes| bytes.len() <= HEAD_MAX) else {
             let cut = input.get(..HEAD_MAX).unwrap_or(input);
-            return Event::Bad(check_partial(cut).err().unwrap_or(HeadError::FieldsTooLarge));
+            return Event::Bad(check_partial(cut).err().unwrap_or(HeadError::FieldsTooLarge).status());
         };
         if let Err(error) = parse_head(bytes, head) {
-            return Event::Bad(error);
+            return Event::Bad(error.status());
         }
         self.phase = match head.framing {
             Framing::None | Framing::Length(0) => Phase::Head { scanned: 0 },
-            Framing::Length(remaining) => Phase::Body { remaining },
-            // Bodies in chunks are not read in this version: the answer is 501 and the connection ends there.
-            Framing::Chunked => return Event::Bad(HeadError::TransferCoding),
+            Framing::Length(remaining) => Phase::Length { remaining },
+            Framing::Chunked => Phase::Chunked { body: Chunked::default(), allowed: u64::MAX },
         };
         Event::Request { consumed: end }
     }

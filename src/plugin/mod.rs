@@ -1,3 +1,4 @@
-//! What a plugin can be. In this version one kind: the transport, which moves the bytes of a connection.
+//! What a plugin can be: its categories, each a trait.
 
+pub mod receiver;
 pub mod transport;

@@ -10,6 +10,10 @@ pub trait Transport: Copy + Send + 'static {
     /// The name by which the configuration calls it.
     const NAME: &'static str;
 
+    /// Whether a count short of what was asked for means that nothing more is there to read, or that there is no room to write
+    /// more, until epoll says so. If not, the server asks on until it is told `Errno::AGAIN`.
+    const EXHAUSTS: bool;
+
     /// Reads what has arrived; 0 = the client ended its side.
     fn read(self, socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno>;
 
@@ -21,6 +25,9 @@ pub trait Transport: Copy + Send + 'static {
 
     /// Sends at once what is held back for more to come: called when no more can come until the client has taken some.
     fn push(self, socket: BorrowedFd<'_>);
+
+    /// Bytes written that the client has not acknowledged yet.
+    fn unacknowledged(self, socket: BorrowedFd<'_>) -> usize;
 
     /// Ends our side of the connection.
     fn finish(self, socket: BorrowedFd<'_>) -> Result<(), Errno>;

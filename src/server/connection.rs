@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::file::body::Body;
 use crate::http::session::Session;
+use crate::plugins::Receiving;
 use crate::storage::pool::BufferId;
 use crate::storage::queue::{Link, Linked};
 use crate::sys::slots::Slots;
@@ -18,15 +19,44 @@ pub enum Waiting {
     Head,
     /// Another request, or none: idle keep-alive.
     Idle,
-    /// The client to take more of an answer, or to send more of a body.
-    Progress,
+    /// The client to send more of a body.
+    Body,
+    /// The client to take more of an answer.
+    Send,
     /// The client to close after our last word.
     Farewell,
     /// Its turn: it had more to do than one turn allows.
     Turn,
 }
 
-/// Bytes held in a borrowed buffer.
+/// A yes-or-no fact of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Flag {
+    /// The answer under way is the last.
+    Last = 1,
+    /// Our side is ended; what still comes is read and thrown away.
+    Leaving = 2,
+    /// Data may be there to read: an edge was reported and not used up.
+    Readable = 4,
+    /// The client ended its side, or the connection broke.
+    Ended = 8,
+    /// Any byte of a request arrived.
+    Spoke = 16,
+    /// The bytes in [`Connection::mark`] were counted from the start of a window on: it can be judged.
+    Measured = 32,
+}
+
+/// Input kept in a borrowed buffer.
+#[derive(Debug)]
+pub struct Kept {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// How many bytes.
+    pub len: u16,
+}
+
+/// Output held in a borrowed buffer.
 #[derive(Debug)]
 pub struct Held {
     /// The buffer.
@@ -46,36 +76,31 @@ pub struct Connection {
     pub peer: Peer,
     /// Which queue it stands in.
     pub waiting: Waiting,
-    /// The answer under way is the last.
-    pub last: bool,
-    /// Our side is ended; what still comes is read and thrown away.
-    pub farewell: bool,
-    /// Data may be there to read: an edge was reported and not used up.
-    pub readable: bool,
-    /// The client ended its side, or the connection broke.
-    pub ended: bool,
-    /// The input was no request: what follows it is not to be trusted.
-    pub bad: bool,
-    /// Any byte of a request arrived.
-    pub spoke: bool,
+    flags: u8,
     /// Milliseconds when the current wait began.
     pub since: u32,
     /// Milliseconds when it was put at its place in the queue.
     pub queued: u32,
+    /// Bytes moved in the current window of a body or an answer; milliseconds when it began while leaving.
+    pub mark: u32,
     /// Requests answered.
     pub requests: u32,
     /// Place in the stream of requests.
     pub session: Session,
+    /// Bytes at the start of the kept input that are the head of the request whose body comes; 0 = none.
+    pub head: u16,
+    /// What takes the body that comes; None = nobody does.
+    pub receiver: Option<Receiving>,
     /// Input that does not make a request yet, or waits behind an answer under way.
-    pub input: Option<Held>,
+    pub input: Option<Kept>,
     /// Output that was written and not yet sent.
     pub output: Option<Held>,
     /// What follows it.
     pub body: Body,
 }
 
-/// What a slot may take, the table's own word included.
-const SLOT_MAX: usize = 128;
+/// What a slot may take, the table's own word included. Builds for tests have a receiver of bodies in it.
+const SLOT_MAX: usize = if cfg!(feature = "test-switches") { 136 } else { 128 };
 const _: () = assert!(Slots::<Connection>::SLOT_SIZE <= SLOT_MAX);
 
 impl Connection {
@@ -86,20 +111,35 @@ impl Connection {
             link: Link::default(),
             peer,
             waiting: Waiting::Adoption,
-            last: false,
-            farewell: false,
-            readable: false,
-            ended: false,
-            bad: false,
-            spoke: false,
+            flags: 0,
             since: now,
             queued: now,
+            mark: 0,
             requests: 0,
             session: Session::default(),
+            head: 0,
+            receiver: None,
             input: None,
             output: None,
             body: Body::Nothing,
         }
+    }
+
+    /// Whether a fact holds.
+    #[inline]
+    pub fn is(&self, flag: Flag) -> bool {
+        self.flags & flag as u8 != 0
+    }
+
+    /// Takes note whether a fact holds.
+    #[inline]
+    pub fn set(&mut self, flag: Flag, holds: bool) {
+        self.flags = if holds { self.flags | flag as u8 } else { self.flags & !(flag as u8) };
+    }
+
+    /// Counts bytes that were moved.
+    pub fn moved(&mut self, bytes: usize) {
+        self.mark = self.mark.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     /// The socket.

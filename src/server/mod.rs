@@ -9,6 +9,9 @@ pub mod connection;
 mod io;
 mod listeners;
 mod queues;
+mod requests;
+#[cfg(feature = "test-switches")]
+pub mod rig;
 mod reload;
 mod scheduler;
 mod sending;

@@ -9,8 +9,8 @@ use crate::sys::slots::View;
 /// connection at every request, and a limit runs out at most this much late.
 const LAG_MS: u32 = 250;
 
-/// Milliseconds after our last word for which what the client still sends is read.
-pub const FAREWELL_MS: u32 = 2000;
+/// Milliseconds without a byte for which a client is heard out after our last word.
+const FAREWELL_MS: u32 = 2000;
 
 /// Milliseconds that a new client has to say something before it counts as silent when room is needed.
 const GRACE_MS: u32 = 500;
@@ -18,8 +18,10 @@ const GRACE_MS: u32 = 500;
 /// The limits, from the configuration in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Milliseconds for a request head, and without progress of a body or an answer.
+    /// Milliseconds for a request head.
     pub timeout: u32,
+    /// Milliseconds after which the progress of a body or an answer is judged.
+    pub window: u32,
     /// Milliseconds between requests.
     pub keep_alive: u32,
 }
@@ -29,7 +31,8 @@ pub struct Queues {
     limits: Limits,
     head: Queue,
     idle: Queue,
-    progress: Queue,
+    body: Queue,
+    send: Queue,
     farewell: Queue,
     turn: Queue,
     /// No limit runs out before this moment; None = nobody waits.
@@ -48,7 +51,8 @@ impl Queues {
             limits,
             head: Queue::default(),
             idle: Queue::default(),
-            progress: Queue::default(),
+            body: Queue::default(),
+            send: Queue::default(),
             farewell: Queue::default(),
             turn: Queue::default(),
             next: None,
@@ -66,7 +70,8 @@ impl Queues {
             Waiting::Adoption => None,
             Waiting::Head => Some(&mut self.head),
             Waiting::Idle => Some(&mut self.idle),
-            Waiting::Progress => Some(&mut self.progress),
+            Waiting::Body => Some(&mut self.body),
+            Waiting::Send => Some(&mut self.send),
             Waiting::Farewell => Some(&mut self.farewell),
             Waiting::Turn => Some(&mut self.turn),
         }
@@ -76,7 +81,8 @@ impl Queues {
         match waiting {
             Waiting::Idle => self.limits.keep_alive,
             Waiting::Farewell => FAREWELL_MS,
-            _ => self.limits.timeout,
+            Waiting::Body | Waiting::Send => self.limits.window,
+            Waiting::Adoption | Waiting::Head | Waiting::Turn => self.limits.timeout,
         }
     }
 
@@ -118,7 +124,7 @@ impl Queues {
             return None;
         }
         let mut earliest: Option<u32> = None;
-        for waiting in [Waiting::Head, Waiting::Idle, Waiting::Progress, Waiting::Farewell] {
+        for waiting in [Waiting::Head, Waiting::Idle, Waiting::Body, Waiting::Send, Waiting::Farewell] {
             let limit = self.limit(waiting);
             let Some(first) = self.queue(waiting).and_then(|queue| queue.front()) else { continue };
             let Some(since) = view.get(first as usize).map(|connection| connection.since) else { continue };
@@ -147,15 +153,16 @@ impl Queues {
         (self.turn.front(), self.turn.len())
     }
 
-    /// The connection that gives way first: silent ones before idle ones, the oldest before younger ones. One that has only
-    /// just come is no silent one yet: it may be the one that room is made for.
+    /// The connection that gives way first: those that have had our last word, then silent ones, then idle ones, the oldest
+    /// before younger ones. One that has only just come is no silent one yet: it may be the one that room is made for.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
         let silent = self.head.front();
-        let since = silent.and_then(|first| view.get(first as usize)).map(|connection| connection.since);
-        if since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS) {
-            return silent;
-        }
-        self.idle.front().or(silent)
+        let mut is_settled = |index: &u32| {
+            let since = view.get(*index as usize).map(|connection| connection.since);
+            since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS)
+        };
+        let leaving = self.farewell.front().filter(&mut is_settled);
+        leaving.or_else(|| silent.filter(&mut is_settled)).or(self.idle.front()).or(silent)
     }
 
     /// The oldest that has a head under way.
@@ -173,8 +180,21 @@ impl Queues {
         self.idle.front()
     }
 
+    /// How many wait for what.
+    pub fn counts(&self) -> [(Waiting, u32); 6] {
+        let counts = [
+            (Waiting::Head, &self.head),
+            (Waiting::Idle, &self.idle),
+            (Waiting::Body, &self.body),
+            (Waiting::Send, &self.send),
+            (Waiting::Farewell, &self.farewell),
+            (Waiting::Turn, &self.turn),
+        ];
+        counts.map(|(waiting, queue)| (waiting, queue.len()))
+    }
+
     /// How many could give way.
     pub fn idle(&self) -> u32 {
-        self.head.len().saturating_add(self.idle.len())
+        self.head.len().saturating_add(self.idle.len()).saturating_add(self.farewell.len())
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::file::body::Body;
 use crate::http::output::Sink;
 use crate::plugin::transport::Transport;
-use crate::server::connection::{Connection, Held};
+use crate::server::connection::{Connection, Flag, Held};
 use crate::server::io::{Flow, Io};
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
@@ -34,7 +34,7 @@ impl<T: Transport> Io<T> {
                 connection.body = body;
                 return match self.send(connection, true) {
                     Flow::Starved => match self.pump(connection) {
-                        Flow::Starved if connection.last => Some(Flow::Last),
+                        Flow::Starved if connection.is(Flag::Last) => Some(Flow::Last),
                         Flow::Starved => None,
                         flow => Some(flow),
                     },
@@ -42,7 +42,7 @@ impl<T: Transport> Io<T> {
                 };
             }
         }
-        if connection.last {
+        if connection.is(Flag::Last) {
             return Some(match self.send(connection, false) {
                 Flow::Starved => Flow::Last,
                 flow => flow,
@@ -102,9 +102,7 @@ impl<T: Transport> Io<T> {
                 let Ok(sent) = write(self.transport, connection.socket.as_fd(), rest, more) else {
                     return Flow::Failed;
                 };
-                if sent > 0 {
-                    connection.since = self.clock.now();
-                }
+                connection.mark = connection.mark.saturating_add(sent as u32);
                 if sent < rest.len() {
                     held.start = held.start.saturating_add(sent as u16);
                     return Flow::Blocked;
@@ -144,10 +142,10 @@ impl<T: Transport> Io<T> {
                         *offset += sent;
                         *remaining -= sent;
                         sent_now += sent;
-                        connection.since = self.clock.now();
+                        connection.mark = connection.mark.saturating_add(sent as u32);
+                        // A file that was cut is short too: the next call tells.
                         if sent < len as u64 {
-                            self.transport.push(connection.socket.as_fd());
-                            return Flow::Blocked;
+                            continue;
                         }
                     }
                     Err(Errno::AGAIN) => {
@@ -169,13 +167,21 @@ impl<T: Transport> Io<T> {
 
 /// Writes what there is room for, over interruptions; no room is no error.
 fn write<T: Transport>(transport: T, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, Errno> {
-    loop {
-        match transport.write(socket, bytes, more) {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match transport.write(socket, rest, more) {
+            Ok(count) => {
+                written += count;
+                if T::EXHAUSTS || count == 0 {
+                    break;
+                }
+            }
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Ok(0),
-            result => return result,
+            Err(Errno::AGAIN) => break,
+            Err(errno) => return Err(errno),
         }
     }
+    Ok(written)
 }
 
 /// Keeps bytes in a buffer of the pool. Blocked = kept; Failed = no buffer is free.

@@ -1,8 +1,6 @@
 //! Start-up, in the one order that is safe: read, divide memory, bind, drop rights, spawn, then serve.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -11,10 +9,7 @@ use std::sync::Arc;
 use ::log::{info, warn};
 
 use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
-use crate::file::handler::Handler;
-use crate::http::clock::Clock;
-use crate::http::output::Output;
-use crate::limits::{MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM, STACK_SIZE};
+use crate::limits::STACK_SIZE;
 use crate::log;
 use crate::plugin::transport::Transport;
 use crate::plugins::DefaultTransport;
@@ -26,8 +21,6 @@ use crate::server::reload::open_log;
 use crate::server::scheduler::Scheduler;
 use crate::server::shared::{Gate, SPECIAL, Shared};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
-use crate::storage::pool::Pool;
-use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::credentials::{DropError, Identity, drop_to, lookup_user};
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::lockfile::{PidFile, PidFileError};
@@ -38,7 +31,6 @@ use crate::sys::slots::Slots;
 use crate::sys::thread::{self, Thread};
 use crate::sys::{fault, heap};
 use crate::vhost::live::Live;
-use crate::vhost::table::OpenFiles;
 
 /// The signals the scheduler hears; blocked in every thread.
 const SIGNALS: [Signal; 5] = [Signal::Term, Signal::Int, Signal::Quit, Signal::Hup, Signal::Usr1];
@@ -214,6 +206,10 @@ fn obey_test_switches() {
         crate::sys::file::force_walk();
         info!("MONKEY_TEST_WALK: paths are opened one component at a time");
     }
+    if let Some(name) = std::env::var_os("MONKEY_TEST_TRANSPORT") {
+        let known = crate::plugins::trial::transport::choose(name.as_encoded_bytes());
+        info!("MONKEY_TEST_TRANSPORT: {} {}", name.display(), if known { "moves the bytes" } else { "is not known" });
+    }
 }
 
 fn warn_about_roots(live: &Live) {
@@ -248,13 +244,7 @@ fn spawn(
     listeners: Option<Listeners>,
 ) -> Result<Thread, StartError> {
     let failed = || system("cannot take a worker's memory");
-    let seed = RandomState::new().build_hasher().finish();
-    let table = OpenFiles::new(OPEN_FILES_MAX, budget.arena, MISSES_MAX, MISS_BYTES, seed).map_err(failed())?;
-    let handler = Handler::new(live, table, seed).map_err(failed())?;
-    let clock = Clock::new(monotonic_ms(), wall_seconds());
-    let pool = Pool::new(&budget.pool).map_err(failed())?;
-    let out = Output::new(OUTPUT_ROOM).map_err(failed())?;
-    let io = Io::new(DefaultTransport::default(), Arc::clone(live), clock, handler, pool, out).map_err(failed())?;
+    let io = Io::new(DefaultTransport::default(), live, budget).map_err(failed())?;
     let taken = io::Error::from(io::ErrorKind::AlreadyExists);
     let view = shared.slots.view(owner).ok_or(taken).map_err(failed())?;
     if let (Some(listeners), Some(gate)) = (&listeners, shared.gates.get(usize::from(owner))) {

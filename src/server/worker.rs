@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst};
-use crate::server::connection::{Connection, Waiting};
+use crate::server::connection::{Connection, Flag, Waiting};
 use crate::server::io::{Io, Next, Ready};
 use crate::server::listeners::adjust;
 use crate::server::queues::{Limits, Queues};
@@ -59,7 +59,11 @@ pub struct Worker<T: Transport> {
 pub fn limits(live: &Live) -> Limits {
     let server = &live.config().server;
     let milliseconds = |seconds: u32| seconds.saturating_mul(1000).min(i32::MAX as u32);
-    Limits { timeout: milliseconds(server.timeout), keep_alive: milliseconds(server.keep_alive_timeout) }
+    Limits {
+        timeout: milliseconds(server.timeout),
+        keep_alive: milliseconds(server.keep_alive_timeout),
+        window: milliseconds(server.rate_window),
+    }
 }
 
 impl<T: Transport> Worker<T> {
@@ -215,7 +219,7 @@ impl<T: Transport> Worker<T> {
             let next = self.io.drive(connection, Ready::default());
             // Out and in again, so that the others come first.
             let since = self.view.get(index as usize).map_or(0, |connection| connection.since);
-            self.queues.place(&mut self.view, index, Waiting::Progress, since, self.io.clock.now());
+            self.queues.place(&mut self.view, index, Waiting::Head, since, self.io.clock.now());
             self.settle(index, next);
         }
         self.closing.clear();
@@ -293,7 +297,7 @@ impl<T: Transport> Worker<T> {
         let mut next = self.queues.oldest_head();
         while let Some(index) = next {
             next = self.queues.next_head(&mut self.view, index);
-            if self.view.get(index as usize).is_some_and(|connection| !connection.spoke) {
+            if self.view.get(index as usize).is_some_and(|connection| !connection.is(Flag::Spoke)) {
                 self.close(index);
             }
         }

@@ -216,6 +216,16 @@ pub fn push(socket: BorrowedFd<'_>) {
     let _ = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
 }
 
+/// Bytes in the send queue that the peer has not acknowledged (SIOCOUTQ, tcp(7)). 0 when the kernel does not tell.
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one int, which outlives the call.
+    match check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) }) {
+        Ok(_) => usize::try_from(bytes).unwrap_or(0),
+        Err(_) => 0,
+    }
+}
+
 /// Ends our side of a connection; what was sent before still arrives.
 pub fn shutdown_write(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: no pointer is passed.

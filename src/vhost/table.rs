@@ -373,6 +373,12 @@ impl OpenFiles {
     pub fn open(&self) -> usize {
         self.open
     }
+
+    /// How often entries are kept by answers under way.
+    pub fn pins(&self) -> usize {
+        let shelves = [&self.hits, &self.misses].into_iter();
+        shelves.flat_map(|shelf| &shelf.entries).map(|entry| usize::from(entry.pins)).sum()
+    }
 }
 
 #[cfg(test)]

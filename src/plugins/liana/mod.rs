@@ -11,6 +11,7 @@ pub struct Liana;
 
 impl Transport for Liana {
     const NAME: &'static str = "liana";
+    const EXHAUSTS: bool = true;
 
     fn read(self, socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
         socket::receive(socket, buffer)
@@ -26,6 +27,10 @@ impl Transport for Liana {
 
     fn push(self, socket: BorrowedFd<'_>) {
         socket::push(socket);
+    }
+
+    fn unacknowledged(self, socket: BorrowedFd<'_>) -> usize {
+        socket::unacknowledged(socket)
     }
 
     fn finish(self, socket: BorrowedFd<'_>) -> Result<(), Errno> {

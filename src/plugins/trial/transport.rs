@@ -1,0 +1,91 @@
+//! Transports that move less than they could: what the server must get right over any of them.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+
+use crate::plugin::transport::Transport;
+use crate::plugins::liana::Liana;
+use crate::sys::Errno;
+
+const LIANA: u8 = 0;
+const ONE_BYTE: u8 = 1;
+const FAULT: u8 = 2;
+
+static CHOICE: AtomicU8 = AtomicU8::new(LIANA);
+static STATE: AtomicU32 = AtomicU32::new(1);
+
+/// Chooses the transport of the whole process by name: `liana`, `one-byte` or `fault`. False = there is none of that name.
+pub fn choose(name: &[u8]) -> bool {
+    let choice = match name {
+        b"liana" => LIANA,
+        b"one-byte" => ONE_BYTE,
+        b"fault" => FAULT,
+        _ => return false,
+    };
+    CHOICE.store(choice, Ordering::Relaxed);
+    true
+}
+
+/// Plain sockets, unless [`choose`] said otherwise: a byte at a time, or any number of them with interruptions between.
+#[derive(Clone, Copy, Default)]
+pub struct Chosen;
+
+/// A number nobody chose: the next of a sequence that all threads share.
+fn random() -> u32 {
+    let mut word = STATE.load(Ordering::Relaxed);
+    word ^= word << 13;
+    word ^= word >> 17;
+    word ^= word << 5;
+    STATE.store(word, Ordering::Relaxed);
+    word
+}
+
+/// How many of `len` bytes are moved at once.
+fn portion(len: usize) -> Result<usize, Errno> {
+    match CHOICE.load(Ordering::Relaxed) {
+        ONE_BYTE => Ok(len.min(1)),
+        FAULT => {
+            let random = random();
+            if random.is_multiple_of(5) {
+                return Err(Errno::INTR);
+            }
+            // Small and large portions in turn.
+            let most = if random & 64 == 0 { 16 } else { 100_000 };
+            Ok(len.min(1 + (random >> 8) as usize % most))
+        }
+        _ => Ok(len),
+    }
+}
+
+impl Transport for Chosen {
+    const NAME: &'static str = "liana";
+    const EXHAUSTS: bool = false;
+
+    fn read(self, socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let len = portion(buffer.len())?;
+        Liana.read(socket, buffer.get_mut(..len).unwrap_or_default())
+    }
+
+    fn write(self, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, Errno> {
+        let len = portion(bytes.len())?;
+        Liana.write(socket, bytes.get(..len).unwrap_or_default(), more || len < bytes.len())
+    }
+
+    fn write_file(self, socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len: usize) -> Result<usize, Errno> {
+        // A megabyte in single bytes takes a million calls: a file goes in larger steps.
+        let len = if CHOICE.load(Ordering::Relaxed) == ONE_BYTE { len.min(1499) } else { portion(len)? };
+        Liana.write_file(socket, file, offset, len)
+    }
+
+    fn push(self, socket: BorrowedFd<'_>) {
+        Liana.push(socket);
+    }
+
+    fn unacknowledged(self, socket: BorrowedFd<'_>) -> usize {
+        Liana.unacknowledged(socket)
+    }
+
+    fn finish(self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
+        Liana.finish(socket)
+    }
+}
