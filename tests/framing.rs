@@ -359,7 +359,7 @@ fn a_bad_head_behind_good_requests_gets_the_last_answer() {
 
 /// Sends a head, or a head and its body, that is sound if odd, with a second request behind it, and asserts that both are
 /// answered.
-fn accepted(server: &Server, bytes: &[u8]) {
+pub fn accepted(server: &Server, bytes: &[u8]) {
     for slowly in [false, true] {
         let mut client = server.client();
         let all = [bytes, b"GET /b.txt HTTP/1.1\r\nHost: test\r\n\r\n"].concat();

@@ -9,6 +9,8 @@ mod bad_requests;
 mod capacity;
 /// Files and roots that change while they are served.
 mod changes;
+/// Bodies in chunks, sound and not.
+mod chunked;
 /// Many connections, and what is left of them.
 mod churn;
 /// The command line: what is printed, what is refused, exit codes.

@@ -9,10 +9,10 @@ pub mod connection;
 mod io;
 mod listeners;
 mod queues;
+mod reload;
 mod requests;
 #[cfg(feature = "test-switches")]
 pub mod rig;
-mod reload;
 mod scheduler;
 mod sending;
 mod shared;

@@ -1,7 +1,7 @@
 //! Transports that move less than they could: what the server must get right over any of them.
 
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::plugin::transport::Transport;
 use crate::plugins::liana::Liana;
