@@ -6,7 +6,12 @@ use crate::util::{Server, Setup, eventually, pattern, request};
 fn serve(scheduler: &str) -> Server {
     let setup = Setup::new().server(&format!("Scheduler {scheduler}")).server("DeferAccept 0").workers(2);
     let setup = (0..60).fold(setup, |setup, n| setup.file(&format!("{n}.txt"), format!("this is file {n}")));
-    setup.file("big.bin", pattern(2_000_000)).server("Timeout 1").server("SendBuffer 131072").start()
+    setup
+        .file("big.bin", pattern(2_000_000))
+        .server("Timeout 1")
+        .server("RateWindow 1")
+        .server("SendBuffer 131072")
+        .start()
 }
 
 /// What a client leaves behind when it goes away: each in another state of its connection.
@@ -37,7 +42,7 @@ fn leave(server: &Server, state: usize) {
         }
         // In a body.
         6 => {
-            client.send(request("POST /3.txt", "Content-Length: 1000\r\n") + "half").answer(false);
+            client.send(request("POST /3.txt", "Content-Length: 1000\r\n") + "half");
         }
         // With requests behind an answer that is not read.
         7 => {
@@ -46,6 +51,17 @@ fn leave(server: &Server, state: usize) {
         // After an error.
         8 => {
             client.send("nonsense\r\n\r\n").answer(false);
+        }
+        // In a chunk, and in the trailers.
+        9 => {
+            client.send(request("POST /3.txt", "Transfer-Encoding: chunked\r\n") + "5\r\nhal");
+        }
+        10 => {
+            client.send(request("POST /3.txt", "Transfer-Encoding: chunked\r\n") + "5\r\nwhole\r\n0\r\nX: y\r\n");
+        }
+        // With more of a body to come than anybody reads.
+        11 => {
+            client.send(request("POST /3.txt", "Content-Length: 100000000\r\n") + "half").answer(false);
         }
         // Half closed.
         _ => {
@@ -65,7 +81,7 @@ fn no_descriptor_is_left_of_three_hundred_connections() {
         thread::scope(|scope| {
             for worker in 0..6 {
                 let server = &server;
-                scope.spawn(move || (0..50).for_each(|n| leave(server, (n + worker) % 10)));
+                scope.spawn(move || (0..50).for_each(|n| leave(server, (n + worker) % 13)));
             }
         });
         let back = eventually(|| server.descriptors() <= before);

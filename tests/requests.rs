@@ -76,20 +76,6 @@ fn methods_the_server_does_not_have() {
 }
 
 #[test]
-fn chunked_bodies_are_not_read() {
-    let server = serve();
-    for method in ["POST", "GET", "PUT"] {
-        let mut client = server.client();
-        let answer = client.ask(&format!("{method} /a.txt"), "Transfer-Encoding: chunked\r\n");
-        let length = format!("Content-Length: {}", answer.body.len());
-        answer.has_head(&["HTTP/1.1 501 Not Implemented", SERVER, DATE, HTML, &length, "Connection: Close"]);
-        client.try_send(b"0\r\n\r\nGET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
-        client.half_close();
-        client.is_closed();
-    }
-}
-
-#[test]
 fn bodies_need_a_length() {
     let server = serve();
     for method in ["POST", "PUT"] {
@@ -100,43 +86,6 @@ fn bodies_need_a_length() {
         client.half_close();
         client.is_closed();
     }
-}
-
-#[test]
-fn bodies_are_skipped() {
-    let server = serve();
-    let mut client = server.client();
-    // What stands in the body is no request.
-    let body = "GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n";
-    for method in ["POST", "GET", "HEAD", "OPTIONS"] {
-        let head = format!("{method} /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len());
-        client.send(format!("{head}{body}"));
-        client.answer(method == "HEAD").is(200);
-        assert_eq!(client.get("/a.txt").text(), "alpha");
-    }
-    // Far more than any buffer holds.
-    let body = crate::util::pattern(1_000_000);
-    client.send(format!("POST /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len())).send(&body);
-    assert_eq!(client.answer(false).is(200).text(), "alpha");
-    assert_eq!(client.get("/a.txt").text(), "alpha");
-}
-
-#[test]
-fn expectations() {
-    let server = serve();
-    let mut client = server.client();
-    // The final answer instead of 100 leaves open whether the body comes: it must end the connection (RFC 9110 10.1.1).
-    let answer = client.ask("POST /a.txt", "Content-Length: 4\r\nExpect: 100-Continue\r\n");
-    let text = "Content-Type: text/plain; charset=utf-8";
-    let close = "Connection: Close";
-    answer.has_head(&["HTTP/1.1 200 OK", SERVER, DATE, MODIFIED, ETAG, text, RANGES, "Content-Length: 5", close]);
-    client.half_close();
-    client.is_closed();
-
-    let mut client = server.client();
-    client.ask("GET /a.txt", "Expect: 100-continue\r\n").is(200);
-    let answer = client.ask("GET /a.txt", "Expect: miracles\r\n");
-    assert!(answer.head.starts_with("HTTP/1.1 417 Expectation Failed\r\n"), "{}", answer.head);
 }
 
 #[test]

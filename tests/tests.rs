@@ -5,6 +5,8 @@ mod util;
 
 /// Requests that are refused, and what becomes of their connection.
 mod bad_requests;
+/// Request bodies: how they are framed, who reads them, when the answer comes.
+mod bodies;
 /// Connections beyond what there is room for.
 mod capacity;
 /// Files and roots that change while they are served.

@@ -8,7 +8,9 @@ const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n";
 
 fn serve(scheduler: &str) -> Server {
     let setup = Setup::new().server("Timeout 1").server("KeepAliveTimeout 2").server("DeferAccept 0").workers(1);
-    let setup = setup.server("SendBuffer 131072").server(&format!("Scheduler {scheduler}"));
+    let setup = setup.server("RateWindow 1").server("MinBodyRate 20").server("MinSendRate 20000");
+    // Each that has begun something holds a buffer.
+    let setup = setup.server("MemoryLimit 6000").server("SendBuffer 131072").server(&format!("Scheduler {scheduler}"));
     setup.file("a.txt", "alpha").file("big.bin", pattern(3_000_000)).start()
 }
 
@@ -25,7 +27,7 @@ fn timed_out(client: &mut Client) {
 #[test]
 fn every_wait_has_its_end() {
     type Behaviour = fn(&Server);
-    let behaviours: [Behaviour; 11] = [
+    let behaviours: [Behaviour; 15] = [
         // Silent from the start: closed without a word.
         |server| server.client().is_closed(),
         // Half a head.
@@ -93,12 +95,36 @@ fn every_wait_has_its_end() {
             client.get("/a.txt").is(200);
             timed_out(client.send("GET /a.t"));
         },
-        // A body that never comes: closed after the answer.
+        // A body that never comes: nothing was done, nothing is said.
         |server| {
             let mut client = server.client();
             client.send("POST /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf");
-            client.answer(false).is(200);
             client.is_closed();
+        },
+        |server| {
+            let mut client = server.client();
+            client.send("POST /a.txt HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal");
+            client.is_closed();
+        },
+        // A byte now and then is too little.
+        |server| {
+            let mut client = server.client();
+            client.send("POST /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n");
+            let begun = Instant::now();
+            while client.try_send(b"x") && begun.elapsed() < Duration::from_secs(10) {
+                thread::sleep(Duration::from_millis(200));
+            }
+            assert!(client.rest().is_empty(), "a trickled body was answered");
+        },
+        // Enough of it in every window is not, however long it takes.
+        |server| {
+            let mut client = server.client();
+            client.send("POST /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n");
+            for _ in 0..20 {
+                client.send("five.");
+                thread::sleep(Duration::from_millis(150));
+            }
+            client.answer(false).is(200);
         },
         // One that reads nothing of a large answer, behind one that reads slowly, which is served to the end.
         |server| {
@@ -115,6 +141,18 @@ fn every_wait_has_its_end() {
             all.extend(slow.rest());
             let body = all.windows(4).position(|window| window == b"\r\n\r\n").map(|at| &all[at + 4..]);
             assert!(body == Some(&pattern(3_000_000)[..]), "one that reads slowly is not");
+        },
+        // A little now and then is too little here too.
+        |server| {
+            let request = "GET /big.bin HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+            let mut client = server.client();
+            let mut count = client.send(request).take(1).len();
+            for _ in 0..30 {
+                count += client.take(1000).len();
+                thread::sleep(Duration::from_millis(200));
+            }
+            count += client.rest().len();
+            assert!(count < 2_000_000, "one that reads a little was sent {count} bytes");
         },
     ];
     thread::scope(|scope| {

@@ -170,6 +170,11 @@ impl Queues {
         self.head.front()
     }
 
+    /// The oldest of those that hold a buffer for what has not come yet: a head, or the body behind it.
+    pub fn oldest_unfinished(&self) -> Option<u32> {
+        self.head.front().or(self.body.front())
+    }
+
     /// The one behind another that has a head under way.
     pub fn next_head(&self, view: &mut View<Connection>, index: u32) -> Option<u32> {
         self.head.after(view, index)

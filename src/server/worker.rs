@@ -182,10 +182,10 @@ impl<T: Transport> Worker<T> {
         }
     }
 
-    /// No buffer was free for a connection's input: the oldest unfinished heads give way.
+    /// No buffer was free for a connection's input: the oldest unfinished requests give way.
     fn make_room(&mut self, index: u32, len: usize, waiting: Waiting, since: u32) {
         for _ in 0..EVICTIONS {
-            match self.queues.oldest_head() {
+            match self.queues.oldest_unfinished() {
                 Some(oldest) if oldest != index => self.close(oldest),
                 _ => break,
             }

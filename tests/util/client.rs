@@ -53,6 +53,40 @@ impl Client {
         })
     }
 
+    /// Sends until the server has taken nothing for a while; returns how many bytes it took.
+    #[cfg(feature = "test-switches")]
+    pub fn send_until_full(&mut self, bytes: &[u8], patience: Duration) -> usize {
+        self.stream.set_write_timeout(Some(patience)).expect("a limit");
+        let mut sent = 0;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(count) => sent += count,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("after {sent} bytes: {error}"),
+            }
+        }
+        self.stream.set_write_timeout(Some(PATIENCE)).expect("a limit");
+        sent
+    }
+
+    /// The same connection once more, to send while it is read.
+    #[cfg(feature = "test-switches")]
+    pub fn another(&self) -> Client {
+        let stream = self.stream.try_clone().expect("a descriptor");
+        Client { stream, read: Vec::new(), record: self.record.clone() }
+    }
+
+    /// Reads the head of an answer whose content the caller reads.
+    #[cfg(feature = "test-switches")]
+    pub fn head(&mut self) -> String {
+        loop {
+            if let Some(at) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                return String::from_utf8(self.read.drain(..at + 4).collect()).expect("a head in ASCII");
+            }
+            assert!(self.fill(), "the connection ended in a head");
+        }
+    }
+
     /// Sends a request made by [`request`] and reads its answer.
     #[track_caller]
     pub fn ask(&mut self, line: &str, fields: &str) -> Answer {
