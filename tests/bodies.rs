@@ -184,7 +184,7 @@ fn expectations() {
 #[cfg(feature = "test-switches")]
 mod read_by_a_handler {
     use super::*;
-    use crate::util::Client;
+    use crate::util::{Client, moves_all};
 
     fn hash(bytes: &[u8]) -> u64 {
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -229,7 +229,9 @@ mod read_by_a_handler {
         assert_eq!(client.take(25), b"HTTP/1.1 100 Continue\r\n\r\n");
         assert_eq!(client.send("wiki").answer(false).is(200).text(), counted(b"wiki"));
         // Not when it is there already.
-        client.send(request("POST /.probe/count", fields) + "wiki").answer(false).is(200);
+        if moves_all() {
+            client.send(request("POST /.probe/count", fields) + "wiki").answer(false).is(200);
+        }
         // And not when it is refused.
         let server = Setup::new().file("a.txt", "alpha").host("MaxBodySize 1").start();
         let fields = "Content-Length: 4000\r\nExpect: 100-continue\r\n";
@@ -270,12 +272,17 @@ mod read_by_a_handler {
         client.is_closed();
         let mut client = server.client();
         client.send(request("POST /.probe/echo", CHUNKED) + "4\r\nwiki\r\nzz\r\n" + &request("GET /a.txt", ""));
-        let all = client.rest();
-        assert!(all.starts_with(b"HTTP/1.1 200 OK\r\n") && all.ends_with(b"wiki\r\n"), "{}", all.escape_ascii());
+        assert!(client.head().starts_with("HTTP/1.1 200 OK\r\n"));
+        let all = String::from_utf8(client.rest()).expect("chunks of text");
+        let text: String = all.split("\r\n").skip(1).step_by(2).collect();
+        assert_eq!(text, "wiki", "{all:?}");
     }
 
     #[test]
     fn a_client_that_does_not_read_is_held_back() {
+        if !moves_all() {
+            return println!("SKIPPED: a hundred million bytes one by one take minutes");
+        }
         let server = Setup::new().file("a.txt", "alpha").server("RateWindow 60").start();
         let body = pattern(40_000_000);
         for framing in [format!("Content-Length: {}\r\n", body.len()), CHUNKED.to_string()] {
@@ -287,7 +294,9 @@ mod read_by_a_handler {
             assert_eq!(server.get("/a.txt").text(), "alpha", "and others are served");
             let mut writer = client.another();
             let rest = bytes[sent..].to_vec();
-            let writing = thread::spawn(move || drop(writer.send(rest)));
+            let writing = thread::spawn(move || {
+                writer.send(rest);
+            });
             let head = client.head();
             let echoed = if framing == CHUNKED { read_chunks(&mut client) } else { client.take(body.len()) };
             assert!(echoed == body, "what comes back is not what was sent\n{head}");

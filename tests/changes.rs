@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -218,4 +219,43 @@ fn a_file_that_is_changed_all_the_time_is_never_half_of_two() {
             });
         }
     });
+}
+
+/// Runs a command among the mounts of the server.
+fn among_mounts(server: &Server, words: &[&str]) -> bool {
+    let target = format!("--target={}", server.pid());
+    let run = Command::new("nsenter").args([&target, "--mount", "--"]).args(words).output().expect("nsenter runs");
+    run.status.success()
+}
+
+#[test]
+fn a_file_system_that_goes_away_while_it_is_served() {
+    if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
+        return println!("SKIPPED: this user may not mount anything");
+    }
+    let big = pattern(8_000_000);
+    let script = "mount -t tmpfs none root; cp -r stock/. root/; exec \"$@\"";
+    let setup = Setup::new().server("SendBuffer 131072").file("a.txt", "below");
+    for (name, content) in [("a.txt", b"mounted".to_vec()), ("big.bin", big.clone())] {
+        setup.dir.write(&format!("stock/{name}"), content);
+    }
+    let server = setup.start_among_mounts(script);
+    let root = server.root("").display().to_string();
+    let mut client = server.client();
+    assert_eq!(client.get("/a.txt").is(200).text(), "mounted");
+    // What is under way goes on from the file that is open.
+    let mut slow = server.client();
+    slow.send("GET /big.bin HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let mut all = slow.take(10_000);
+    assert!(among_mounts(&server, &["umount", "-l", &root]), "unmounted");
+    becomes(&mut client, "/a.txt", (200, "below"));
+    all.extend(slow.rest());
+    assert!(all.ends_with(&big[10_000..]), "the file as it was");
+    // Mounted again, it is served again; and with nothing under way it can be unmounted without force.
+    assert!(among_mounts(&server, &["mount", "-t", "tmpfs", "none", &root]));
+    becomes(&mut client, "/a.txt", (404, ""));
+    client.get("/nothing").is(404);
+    assert!(eventually(|| among_mounts(&server, &["umount", &root])), "still in use");
+    becomes(&mut client, "/a.txt", (200, "below"));
+    assert!(eventually(|| !holds(&server, &server.root(""))));
 }

@@ -21,6 +21,9 @@ mod command_line;
 mod conditions;
 /// Error pages.
 mod error_pages;
+/// Every call of a connection made to fail, to be short or to wait, over a transport without sockets.
+#[cfg(feature = "test-switches")]
+mod faults;
 /// Whole files, small and large, to fast and slow clients.
 mod files;
 /// Heads and bodies whose framing is in doubt, and odd ones whose framing is not.

@@ -35,8 +35,10 @@ impl<T: Transport> Io<T> {
         let flow = self.work_off(connection, &mut progress);
         let Progress { head, used, len } = progress;
         let kept = usize::from(connection.head);
-        self.input.copy_within(head..head + kept, 0);
-        self.input.copy_within(used..len, kept);
+        if kept + len - used > 0 {
+            self.input.copy_within(head..head + kept, 0);
+            self.input.copy_within(used..len, kept);
+        }
         (flow, kept + len - used)
     }
 

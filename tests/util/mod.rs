@@ -16,7 +16,7 @@ pub use answer::{ALLOW, Answer, DATE, ETAG, MODIFIED, RANGES, SERVER};
 pub use client::{Client, request};
 pub use dir::Dir;
 pub use server::{Ended, Server, listening};
-pub use setup::{Setup, set_mtime};
+pub use setup::{Setup, moves_all, set_mtime};
 
 /// How long anything may take before a test gives up on it: far beyond what a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(20);

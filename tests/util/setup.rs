@@ -119,6 +119,10 @@ impl Setup {
         for key in &self.server {
             text.push_str(&format!("    {key}\n"));
         }
+        // Where bytes come one by one, each client has a request under way for longer.
+        if !moves_all() && !self.server.iter().any(|key| key.starts_with("MemoryLimit")) {
+            text.push_str("    MemoryLimit 7000\n");
+        }
         self.dir.write("conf/monkey.conf", text);
         let mut text = String::from("[HOST]\n");
         for (key, default) in [("ServerName", "test"), ("DocumentRoot", "../root")] {
@@ -157,10 +161,25 @@ impl Setup {
         Server::start(self.dir, command, Record::default())
     }
 
+    /// Starts the server by a shell script that ends in `exec "$@"`, in a mount namespace of its own.
+    #[track_caller]
+    pub fn start_among_mounts(self, script: &str) -> Server {
+        let command = self.command();
+        let mut outer = Command::new("unshare");
+        outer.args(["--mount", "sh", "-ec", script, "sh"]).arg(command.get_program()).args(command.get_args());
+        outer.current_dir(self.dir.path("")).env_remove("NOTIFY_SOCKET");
+        Server::start(self.dir, outer, Record::default())
+    }
+
     /// Runs a server that is to refuse to start, or to do something else that ends.
     pub fn run(&self) -> Ended {
         run_to_end(self.command())
     }
+}
+
+/// Whether the server moves as many bytes in one call as it can: not when MONKEY_TEST_TRANSPORT names another transport for it.
+pub fn moves_all() -> bool {
+    std::env::var_os("MONKEY_TEST_TRANSPORT").is_none()
 }
 
 /// Sets when a file was last modified, seconds since 1970.
