@@ -57,7 +57,8 @@ impl Site {
             fs::write(&path, content).expect("a file of the site");
             path
         };
-        write("conf/monkey.conf", b"[SERVER]\n    Listen 127.0.0.1:0\n    Workers 1\n");
+        // Memory enough for several buffers of each size: one connection never finds them all in use.
+        write("conf/monkey.conf", b"[SERVER]\n    Listen 127.0.0.1:0\n    Workers 1\n    MemoryLimit 8000\n");
         write(
             "conf/monkey.mime",
             b"[MIMETYPES]\n    txt text/plain\n    html text/html\n    bin application/octet-stream\n",
