@@ -320,6 +320,7 @@ mod tests {
             transport: Some("liana".into()),
             balancing: true,
             shared_sockets: true,
+            confined: None,
         };
         let short = "-c c -s s -D -I i -p0 -w 3 -m m -l l -S S -P P -t liana -BT";
         let long = "--configdir c --serverconf=s --daemon --pid-file i --port 0 --workers 3 --mimes-conf-file m \

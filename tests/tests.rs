@@ -19,6 +19,9 @@ mod churn;
 mod command_line;
 /// Conditional requests.
 mod conditions;
+/// What a server gives up: rights, files outside of its root directory, whatever is not configured; and configurations that
+/// anyone may write.
+mod confinement;
 /// Error pages.
 mod error_pages;
 /// Every call of a connection made to fail, to be short or to wait, over a transport without sockets.

@@ -1,5 +1,8 @@
 //! Reading the files of a configuration, and refusing those that anyone could have written.
 
+use std::borrow::Cow;
+#[cfg(feature = "sandbox")]
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, Metadata};
@@ -7,6 +10,8 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use super::Chroot;
 
 /// Largest configuration file accepted, bytes. A larger one is refused: it is some other file.
 pub const FILE_MAX: u64 = 1024 * 1024;
@@ -55,15 +60,39 @@ pub(super) trait Files {
 }
 
 /// The file system.
-pub(super) struct Disk;
+pub(super) struct Disk<'a> {
+    /// The root directory this process has; paths are given as they are seen from outside.
+    pub(super) confined: Option<&'a Chroot>,
+    /// What was listed and read, for a sandbox to allow.
+    #[cfg(feature = "sandbox")]
+    pub(super) sources: RefCell<Vec<PathBuf>>,
+}
 
-impl Files for Disk {
+impl Disk<'_> {
+    /// A path as this process can open it.
+    #[inline(never)]
+    fn at<'p>(&self, path: &'p Path) -> Result<Cow<'p, Path>, Trouble> {
+        let Some(chroot) = self.confined else { return Ok(Cow::Borrowed(path)) };
+        let outside = || Trouble::Other("out of reach of a server with this Chroot: needs restart".into());
+        chroot.inside(path).map(Cow::Owned).ok_or_else(outside)
+    }
+
+    #[cfg(feature = "sandbox")]
+    fn note(&self, path: &Path) {
+        self.sources.borrow_mut().push(path.to_path_buf());
+    }
+}
+
+impl Files for Disk<'_> {
     fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble> {
+        let opened = &*self.at(path)?;
         // Looked at before it is opened: opening a FIFO would wait for a writer.
-        if !fs::metadata(path)?.is_file() {
+        if !fs::metadata(opened)?.is_file() {
             return Err(Trouble::Other("not a regular file".into()));
         }
-        let file = File::open(path)?;
+        let file = File::open(opened)?;
+        #[cfg(feature = "sandbox")]
+        self.note(path);
         let about = file.metadata()?;
         check_writers(path, &about)?;
         let mut content = Vec::with_capacity(about.len().min(FILE_MAX) as usize + 1);
@@ -76,8 +105,10 @@ impl Files for Disk {
 
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {
         self.check_directory(dir)?;
+        #[cfg(feature = "sandbox")]
+        self.note(dir);
         let mut names = Vec::new();
-        for entry in fs::read_dir(dir)? {
+        for entry in fs::read_dir(&*self.at(dir)?)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else {
                 let what = format!("the name \"{}\" in it is not UTF-8: rename that file", entry.path().display());
@@ -92,7 +123,7 @@ impl Files for Disk {
     }
 
     fn check_directory(&self, dir: &Path) -> Result<(), Trouble> {
-        let about = fs::metadata(dir)?;
+        let about = fs::metadata(&*self.at(dir)?)?;
         if !about.is_dir() {
             return Err(Trouble::Other("not a directory".into()));
         }
@@ -100,7 +131,7 @@ impl Files for Disk {
     }
 
     fn identity(&self, path: &Path) -> Option<Identity> {
-        fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
+        fs::metadata(&*self.at(path).ok()?).ok().map(|about| (about.dev(), about.ino()))
     }
 }
 
@@ -124,7 +155,7 @@ pub(super) fn directory_of(file: &Path) -> &Path {
 }
 
 /// What stands between the slashes of a path, but for what means nothing: `.` and nothing.
-fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
+pub(super) fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
     let parts = path.as_os_str().as_bytes().split(|byte| *byte == b'/');
     parts.filter(|part| !part.is_empty() && *part != b".").map(OsStr::from_bytes)
 }
@@ -233,7 +264,7 @@ pub(super) mod tests {
             Ok(())
         }
         fn identity(&self, path: &Path) -> Option<Identity> {
-            self.0.keys().position(|known| known == path).map(|n| (0, n as u64))
+            self.0.keys().position(|known| known.starts_with(path)).map(|n| (0, n as u64))
         }
     }
 

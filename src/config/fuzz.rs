@@ -5,6 +5,7 @@ use std::path::Path;
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Identity, Trouble};
 use super::read::read_text;
+use super::site::Base;
 use super::{Options, mime, server, site};
 
 /// A machine without files, so that no input reaches any.
@@ -33,8 +34,9 @@ pub fn run(data: &[u8]) {
     let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
     let mut out = Findings::default();
     let raw = read_text(&NoFiles, path, data.to_vec().into(), &mut out);
-    let server = server::resolve(&raw, Path::new("/"), &Options::default(), &whole, &mut out);
-    let site = site::resolve(&raw, Path::new("/"), &NoFiles, &[], &whole, &mut out);
+    let server = server::resolve(&raw, Path::new("/"), &NoFiles, &Options::default(), &whole, &mut out);
+    let base = Base { dir: Path::new("/"), chroot: server.chroot.as_ref() };
+    let site = site::resolve(&raw, &base, &NoFiles, &[], &whole, &mut out);
     let mime = mime::resolve(&raw, &whole, &mut out);
     assert!(mime.lookup(data).is_none_or(|media_type| !media_type.is_empty()));
     assert!(server.timeout > 0 && server.max_keep_alive_request > 0);

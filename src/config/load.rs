@@ -8,6 +8,7 @@ use super::diagnostic::{Diagnostic, Findings, Position, Report};
 use super::files::{Disk, Files, Trouble, absolute};
 use super::raw::RawConfig;
 use super::read::{read, read_text};
+use super::site::Base;
 use super::table::File;
 use super::{Config, MimeTable, Options, Site, find, mime, plugins, server, site};
 
@@ -18,7 +19,14 @@ const BUILT_IN_MIME: &[u8] = include_bytes!("../../conf/monkey.mime");
 /// errors of all files.
 pub fn load(options: &Options) -> Result<(Config, Vec<Diagnostic>), Report> {
     let mut out = Findings::default();
-    let config = load_from(&Disk, options, &mut out);
+    let disk = Disk {
+        confined: options.confined.as_ref(),
+        #[cfg(feature = "sandbox")]
+        sources: Default::default(),
+    };
+    let config = load_from(&disk, options, &mut out);
+    #[cfg(feature = "sandbox")]
+    let config = config.map(|config| Config { sources: disk.sources.into_inner(), ..config });
     out.finish(config)
 }
 
@@ -45,9 +53,16 @@ fn one_shot(files: &dyn Files, dir: &Path, options: &Options, out: &mut Findings
     // An empty [SERVER] section is what the defaults follow from; that it is empty need not be told.
     let mut silent = Findings::default();
     let empty = read_text(files, Path::new("built-in defaults"), b"[SERVER]".as_slice().into(), &mut silent);
-    let server = server::resolve(&empty, &dir, options, &default, &mut silent);
+    let server = server::resolve(&empty, &dir, files, options, &default, &mut silent);
     let mime = built_in_mime(files, out);
-    Some(Config { sites: vec![Site::of_directory(dir.clone())], dir, server, mime })
+    Some(Config {
+        sites: vec![Site::of_directory(dir.clone())],
+        dir,
+        server,
+        mime,
+        #[cfg(feature = "sandbox")]
+        sources: Vec::new(),
+    })
 }
 
 /// The table of the shipped monkey.mime.
@@ -77,14 +92,22 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
     let path = named(&options.server_conf, find::SERVER_CONF);
     let hint = "name another configuration directory with -c DIR, or another file with -s FILE";
     let server = main_file(files, &path, hint, out)
-        .map(|raw| server::resolve(&raw, &dir, options, &Position::of_file(&path), out));
+        .map(|raw| server::resolve(&raw, &dir, files, options, &Position::of_file(&path), out));
     let path = named(&options.mime_file, "monkey.mime");
     let hint = "name another configuration directory with -c DIR, or another file with -m FILE";
     let mime = main_file(files, &path, hint, out).map(|raw| mime::resolve(&raw, &Position::of_file(&path), out));
-    let sites = sites(files, &named(&options.sites_dir, "sites"), &dir, out);
+    let chroot = server.as_ref().and_then(|server| server.chroot.as_ref());
+    let sites = sites(files, &named(&options.sites_dir, "sites"), &Base { dir: &dir, chroot }, out);
     plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
     plugins::pass_over(files, &named(&options.plugins_dir, "plugins"), out);
-    Some(Config { dir: dir.clone(), server: server?, sites, mime: mime? })
+    Some(Config {
+        dir: dir.clone(),
+        server: server?,
+        sites,
+        mime: mime?,
+        #[cfg(feature = "sandbox")]
+        sources: Vec::new(),
+    })
 }
 
 /// Reads a file that must be there.
@@ -112,7 +135,7 @@ impl fmt::Display for WithHint<'_> {
 }
 
 /// sites/default, then every other file by name.
-fn sites(files: &dyn Files, sites_dir: &Path, dir: &Path, out: &mut Findings) -> Vec<Site> {
+fn sites(files: &dyn Files, sites_dir: &Path, base: &Base<'_>, out: &mut Findings) -> Vec<Site> {
     let mut sites = Vec::new();
     let names = match files.list(sites_dir) {
         Ok(names) => names,
@@ -137,7 +160,7 @@ fn sites(files: &dyn Files, sites_dir: &Path, dir: &Path, out: &mut Findings) ->
             continue;
         }
         if let Some(raw) = read(files, &path, out) {
-            let site = site::resolve(&raw, dir, files, &sites, &Position::of_file(&path), out);
+            let site = site::resolve(&raw, base, files, &sites, &Position::of_file(&path), out);
             sites.push(site);
         }
     }

@@ -5,6 +5,7 @@
 //! docs/CONFIGURATION.md is written from the table: `UPDATE_DOCS=1 cargo test --lib configuration_page` renews it.
 
 mod check;
+mod chroot;
 mod diagnostic;
 #[cfg(test)]
 mod doc;
@@ -28,6 +29,7 @@ mod text;
 use std::path::PathBuf;
 
 pub(crate) use check::number;
+pub use chroot::Chroot;
 pub use diagnostic::{Diagnostic, ErrorCount, Position, Report, Severity};
 pub use files::FILE_MAX;
 pub use fuzz::run as fuzz;
@@ -72,6 +74,9 @@ pub struct Options {
     pub balancing: bool,
     /// `-T`: join listeners of another process by SO_REUSEPORT.
     pub shared_sockets: bool,
+    /// Not on the command line: the root directory that this process has become confined to. Files are still named as they
+    /// are seen from outside.
+    pub confined: Option<Chroot>,
 }
 
 impl Options {
@@ -96,4 +101,7 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// monkey.mime.
     pub mime: MimeTable,
+    /// What was read, for a sandbox to allow: the directories that were listed, and the files.
+    #[cfg(feature = "sandbox")]
+    pub sources: Vec<PathBuf>,
 }

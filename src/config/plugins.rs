@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::diagnostic::{Findings, Position};
-use super::files::Files;
+use super::files::{Files, Trouble};
 use super::table::{NO_DOC, Section, State};
 
 /// A plugin, as the configuration sees it.
@@ -72,8 +72,12 @@ impl fmt::Display for BuiltIn {
 
 /// Passes over the directories of plugins that this build does not have, with one note that names them.
 pub(super) fn pass_over(files: &dyn Files, dir: &Path, out: &mut Findings) {
-    // No plugins directory is as good as an empty one; one that is not safe is only a matter for who reads it.
-    let Ok(names) = files.list(dir) else { return };
+    let names = match files.list(dir) {
+        Ok(names) => names,
+        // No plugins directory is as good as an empty one.
+        Err(Trouble::Missing) => return,
+        Err(what) => return out.error(&Position::of_file(dir), what),
+    };
     let mut absent = String::new();
     for (name, is_file) in names {
         if !is_file && !name.starts_with('.') && !built_in().any(|known| known == name) {

@@ -1,17 +1,18 @@
 //! monkey.conf: the server as a whole.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::Options;
 use super::check::{Values, check};
 use super::diagnostic::{Findings, Position};
-use super::files::absolute;
+use super::files::{Files, absolute};
 use super::listen::{self, Listen};
 use super::mime::check_media_type;
 use super::raw::{RawConfig, RawEntry};
 use super::site::is_unnormal;
 use super::table::{File, Reload};
 use super::text::same;
+use super::{Chroot, Options};
 
 /// What to do when every connection is in use and none is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,6 +119,10 @@ pub struct Server {
     pub not_sent_lowat: u32,
     /// What becomes of a Host that no site names.
     pub unknown_host: UnknownHost,
+    /// Allow only what the configuration names, as far as the kernel can (landlock). Off in a build without the feature.
+    pub sandbox: bool,
+    /// The directory that becomes the root directory.
+    pub chroot: Option<Chroot>,
     /// Leave the terminal and run in the background (`-D`).
     pub daemon: bool,
     /// Join listeners of another process by SO_REUSEPORT (`-T`).
@@ -136,9 +141,16 @@ impl Server {
             ("FDLimit", self.fd_limit != new.fd_limit),
             ("Scheduler", self.scheduler != new.scheduler),
             ("MemoryLimit", self.memory_limit != new.memory_limit),
+            ("Sandbox", self.sandbox != new.sandbox),
+            ("Chroot", root_of(self) != root_of(new)),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key)
     }
+}
+
+/// What `Chroot` is, as text: comparing paths by their parts takes much code.
+fn root_of(server: &Server) -> Option<&OsStr> {
+    server.chroot.as_ref().map(|chroot| chroot.dir().as_os_str())
 }
 
 const S: &str = "SERVER";
@@ -147,6 +159,7 @@ const S: &str = "SERVER";
 pub(super) fn resolve(
     raw: &RawConfig,
     dir: &Path,
+    files: &dyn Files,
     options: &Options,
     whole: &Position<'_>,
     out: &mut Findings,
@@ -188,6 +201,10 @@ pub(super) fn resolve(
         receive_buffer: v.number32(S, "ReceiveBuffer"),
         not_sent_lowat: v.number32(S, "NotSentLowat"),
         unknown_host: if v.is(S, "UnknownHost", "Reject") { UnknownHost::Reject } else { UnknownHost::Default },
+        sandbox: sandbox(v, out),
+        chroot: v
+            .entry(S, "Chroot")
+            .and_then(|entry| Chroot::resolve(&entry, dir, files, options.confined.is_some(), out)),
         daemon: options.daemon,
         shared_sockets: options.shared_sockets,
     };
@@ -205,6 +222,16 @@ pub(super) fn resolve(
     }
     apply(options, &mut server);
     server
+}
+
+fn sandbox(v: &Values<'_>, out: &mut Findings) -> bool {
+    const BUILT_IN: bool = cfg!(feature = "sandbox");
+    let Some(entry) = v.entry(S, "Sandbox") else { return BUILT_IN };
+    let on = v.switch(S, "Sandbox");
+    if on && !BUILT_IN {
+        out.error(&entry.value_at, "the sandbox is not in this build: write Off, or build with the feature sandbox");
+    }
+    on
 }
 
 /// The command line overrides the file.

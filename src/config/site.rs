@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Chroot;
 use super::check::{Values, check, number};
 use super::diagnostic::{Findings, Position};
 use super::files::Files;
@@ -19,7 +20,7 @@ pub const SERVER_NAME_MAX: usize = 63;
 pub struct Alias {
     /// Begins with a slash and does not end with one; stands for whole segments.
     pub prefix: String,
-    /// The directory, absolute.
+    /// The directory, absolute: as it is opened, which is in the chroot if there is one.
     pub dir: PathBuf,
 }
 
@@ -28,7 +29,8 @@ pub struct Alias {
 pub struct Site {
     /// The names, lower-cased.
     pub names: Vec<String>,
-    /// The files served, absolute. Need not exist when the server starts.
+    /// The files served, absolute: as they are opened, which is in the chroot if there is one. Need not exist when the server
+    /// starts.
     pub document_root: PathBuf,
     /// Where every request is sent to by 301: a URL, or an absolute path.
     pub redirect: Option<String>,
@@ -79,10 +81,32 @@ impl Site {
     }
 }
 
-/// `dir` is the configuration directory, `earlier` are the sites read before.
+/// Where paths start.
+pub(super) struct Base<'a> {
+    /// The configuration directory.
+    pub(super) dir: &'a Path,
+    /// The root directory the server will have.
+    pub(super) chroot: Option<&'a Chroot>,
+}
+
+impl Base<'_> {
+    /// A directory that is served, as it is opened.
+    fn served(&self, dir: &str, at: &Position<'_>, out: &mut Findings) -> PathBuf {
+        let dir = self.dir.join(dir);
+        let Some(chroot) = self.chroot else { return dir };
+        chroot.inside(&dir).unwrap_or_else(|| {
+            let (shown, root) = (dir.display(), chroot.dir().display());
+            let what = format_args!("{shown} is out of reach once Chroot {root} is the root directory: name one in it");
+            out.error(at, what);
+            dir
+        })
+    }
+}
+
+/// `earlier` are the sites read before.
 pub(super) fn resolve(
     raw: &RawConfig,
-    dir: &Path,
+    base: &Base<'_>,
     files: &dyn Files,
     earlier: &[Site],
     whole: &Position<'_>,
@@ -93,15 +117,18 @@ pub(super) fn resolve(
     let cache = all(v, "CACHE", "Match", rules::cache, out);
     Site {
         names: names(v, earlier, out),
-        document_root: dir.join(v.text(H, "DocumentRoot")),
+        document_root: match v.entry(H, "DocumentRoot") {
+            Some(entry) => base.served(entry.value, &entry.value_at, out),
+            None => base.dir.to_path_buf(),
+        },
         redirect: v.entry(H, "Redirect").and_then(|entry| redirect(&entry, out)),
         error_pages: all(v, "ERROR_PAGES", "STATUS", error_page, out),
         headers: headers(v, &cache, out),
         cache,
         max_body_size: v.number(H, "MaxBodySize").saturating_mul(1024),
         fallback: v.entry(H, "Fallback").and_then(|entry| fallback(&entry, out)),
-        aliases: aliases(v, dir, out),
-        etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(&entry, dir, files, out)).unwrap_or_default(),
+        aliases: aliases(v, base, out),
+        etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(&entry, base.dir, files, out)).unwrap_or_default(),
         script_extensions: script_extensions(v, out),
         at: v.entry(H, "ServerName").map_or(*whole, |entry| entry.value_at).to_string().into(),
     }
@@ -239,7 +266,7 @@ fn fallback(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
     Some(value.into())
 }
 
-fn aliases(v: &Values<'_>, dir: &Path, out: &mut Findings) -> Vec<Alias> {
+fn aliases(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> Vec<Alias> {
     let mut aliases: Vec<Alias> = Vec::new();
     // Where each of them is written.
     let mut places: Vec<Position<'_>> = Vec::new();
@@ -261,7 +288,8 @@ fn aliases(v: &Values<'_>, dir: &Path, out: &mut Findings) -> Vec<Alias> {
         } else {
             // The longest first; of equal ones the first.
             let longer = aliases.iter().position(|alias| alias.prefix.len() < prefix.len()).unwrap_or(aliases.len());
-            aliases.insert(longer, Alias { prefix: prefix.into(), dir: dir.join(target) });
+            let at = entry.value_at.of_part(entry.value, target);
+            aliases.insert(longer, Alias { prefix: prefix.into(), dir: base.served(target, &at, out) });
             places.insert(longer, entry.at);
         }
     }

@@ -349,8 +349,24 @@ const SERVER: &[Key] = &[
         ),
     ),
     later("MaxConnectionsPerAddress"),
-    later("Sandbox"),
-    later("Chroot"),
+    key(
+        "Sandbox",
+        Kind::Switch,
+        "",
+        Restart,
+        page!(
+            "Landlock: once it runs the server may read only what the configuration names, write nothing, connect nowhere and listen on its own ports only, as far as the kernel can hold it to that. On in a build with the feature `sandbox` unless set; in one without, `On` is refused with `not in this build`. See [CONFINEMENT.md](CONFINEMENT.md)."
+        ),
+    ),
+    key(
+        "Chroot",
+        Kind::Text("a directory"),
+        "",
+        Restart,
+        page!(
+            "Becomes the root directory of the server once its listeners, PID file and log are open. Paths are written as they are seen from outside; every DocumentRoot and Alias must lie in it. Needs root or CAP_SYS_CHROOT at start. See [CONFINEMENT.md](CONFINEMENT.md)."
+        ),
+    ),
 ];
 
 const SITE_FILE: &[Section] = &[

@@ -72,6 +72,8 @@ fn defaults() {
         receive_buffer: 65536,
         not_sent_lowat: 16384,
         unknown_host: UnknownHost::Default,
+        sandbox: cfg!(feature = "sandbox"),
+        chroot: None,
         daemon: false,
         shared_sockets: false,
     };
@@ -91,7 +93,7 @@ fn every_server_key_does_something() {
         HideVersion ON\n  Resume off\n  User www-data\n  KeepAlive Off\n  KeepAliveTimeout 9\n  MinBodyRate 1\n  MinSendRate 2\n  RateWindow 3\n  MaxKeepAliveRequest 7\n  \
         MaxRequestSize 64\n  SymLink on\n  DefaultMimeType a/b; c=d\n  FDT off\n  OverCapacity toobusy\n  FDLimit 99\n  \
         TransportLayer liana\n  Scheduler reuseport\n  MemoryLimit 900\n  RetryAfter 6\n  DeferAccept 0\n  SendBuffer 1\n  \
-        ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n";
+        ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n  Sandbox Off\n  Chroot ..\n";
     let (server, found) = server(text);
     assert_eq!(found, [""; 0]);
     let at = "/c/monkey.conf:2:3".into();
@@ -126,10 +128,47 @@ fn every_server_key_does_something() {
         receive_buffer: 2,
         not_sent_lowat: 3,
         unknown_host: UnknownHost::Reject,
+        sandbox: false,
+        chroot: server.chroot.clone(),
         daemon: false,
         shared_sockets: false,
     };
     assert_eq!(server, wanted);
+    assert_eq!(server.chroot.map(|chroot| chroot.dir().to_path_buf()), Some("/".into()));
+}
+
+#[test]
+fn what_is_served_must_lie_in_the_chroot() {
+    let of = |root: &str, site: &str| {
+        let site = format!("[HOST]\n  ServerName a\n{site}");
+        let server = format!("[SERVER]\n  Timeout 1\n  Chroot {root}\n");
+        let files = [("/c/monkey.conf", server.as_str()), ("/c/sites/default", &site), ("/c/www/x/y", "")];
+        let (config, found) = read(Options::default(), &files);
+        let site = config.unwrap().sites.remove(0);
+        let aliases = site.aliases.iter().map(|alias| &alias.dir);
+        let roots = std::iter::once(&site.document_root).chain(aliases).map(|dir| dir.display().to_string());
+        (roots.collect::<Vec<_>>(), found)
+    };
+    let (roots, found) = of("www/", "  DocumentRoot www/x\n  Alias /p /c/www\n  Alias /q ./../c/www/y/../z/\n");
+    assert_eq!((roots, found), (vec!["/x".into(), "/".into(), "/z".into()], vec![]));
+    // The configuration itself may lie outside.
+    let (_, found) = of("/c/www", "  DocumentRoot ../www\n  Alias /p www\n  Alias /q   /c/ww\n");
+    let end = "is out of reach once Chroot /c/www is the root directory: name one in it";
+    assert_eq!(
+        found,
+        [format!("/c/sites/default:3:16: /c/../www {end}"), format!("/c/sites/default:5:14: /c/ww {end}"),]
+    );
+}
+
+/// The sandbox is known in every build, so that one file serves them all, and only asking for it needs the feature.
+#[test]
+fn the_sandbox_may_always_be_off() {
+    assert!(!server("[SERVER]\n  Sandbox off\n").0.sandbox);
+    assert_eq!(server("[SERVER]\n  Timeout 1\n").0.sandbox, cfg!(feature = "sandbox"));
+    let (server, found) = server("[SERVER]\n  Sandbox On\n");
+    assert!(server.sandbox);
+    let refused = "/c/monkey.conf:2:11: the sandbox is not in this build: write Off, or build with the feature sandbox";
+    assert_eq!(found, if cfg!(feature = "sandbox") { vec![] } else { vec![refused.to_string()] });
 }
 
 #[test]
@@ -164,8 +203,8 @@ fn wrong_server_lines() {
         ("Timout 3", "2:3: unknown key Timout in [SERVER]: did you mean Timeout?"),
         ("Port 80", "2:3: unknown key Port in [SERVER]: write Listen PORT"),
         ("MaxConnectionsPerAddress 3", "2:3: MaxConnectionsPerAddress is not in this build yet: take it out"),
-        ("Sandbox On", "2:3: Sandbox is not in this build yet: take it out"),
-        ("chroot /srv", "2:3: Chroot is not in this build yet: take it out"),
+        ("Sandbox maybe", "2:11: Sandbox cannot be \"maybe\": write On or Off"),
+        ("chroot /no/such/dir", "2:10: /no/such/dir is not there: name a directory that is"),
         ("Resume yes", "2:10: Resume cannot be \"yes\": write On or Off"),
         ("TransportLayer tls", "2:18: TransportLayer cannot be \"tls\": write liana"),
         ("OverCapacity Panic", "2:16: OverCapacity cannot be \"Panic\": write one of Resist, Drop, TooBusy"),
@@ -190,7 +229,10 @@ fn wrong_server_lines() {
         found[0]
             .starts_with("/c/monkey.conf:2:3: unknown key Frobnicate in [SERVER]: the keys here are Listen Workers ")
     );
-    assert!(!found[0].contains("Chroot"));
+    let later = File::Server.sections()[0].keys.iter().filter(|key| key.state == table::State::NotYet);
+    for key in later {
+        assert!(!found[0].contains(key.name), "{}", key.name);
+    }
 }
 
 #[test]
@@ -506,6 +548,14 @@ fn restart_keys_of_the_table_are_those_a_reload_compares() {
         "User" => "other",
         "Scheduler" => "ReusePort",
         "FDT" => "Off",
+        "Sandbox" => {
+            if cfg!(feature = "sandbox") {
+                "Off"
+            } else {
+                "On"
+            }
+        }
+        "Chroot" => "/",
         _ => "999",
     };
     let (base, _) = server("[SERVER]\n  Timeout 1\n");
@@ -517,7 +567,7 @@ fn restart_keys_of_the_table_are_those_a_reload_compares() {
         assert_eq!(is_restart_key(key.name), key.reload == Reload::Restart);
         if key.reload == Reload::Restart {
             let (changed, found) = server(&format!("[SERVER]\n  Timeout 1\n  {} {value}\n", key.name));
-            assert_eq!(found, [""; 0]);
+            assert!(found.is_empty() || key.name == "Sandbox", "{found:?}");
             assert_eq!(base.needs_restart(&changed).collect::<Vec<_>>(), [key.name]);
         }
     }
@@ -575,6 +625,16 @@ fn what_every_user_may_write_is_refused() {
         assert_eq!(scratch.load(), [format!("{dir}/{name}: {why} (mode {mode:04o}), {end} '{dir}/{name}'")]);
         fs::set_permissions(scratch.0.join(name), Permissions::from_mode(normal)).unwrap();
     }
+    fs::create_dir(scratch.0.join("plugins")).unwrap();
+    fs::set_permissions(scratch.0.join("plugins"), Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(scratch.load(), [format!("{dir}/plugins: {why} (mode 0777), {end} '{dir}/plugins'")]);
+    fs::set_permissions(scratch.0.join("plugins"), Permissions::from_mode(0o755)).unwrap();
+    // What counts is the file that a link leads to; where the link stands is no one's but its directory's.
+    fs::write(scratch.0.join("elsewhere"), SITE).unwrap();
+    fs::set_permissions(scratch.0.join("elsewhere"), Permissions::from_mode(0o646)).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", scratch.0.join("sites/link")).unwrap();
+    assert_eq!(scratch.load(), [format!("{dir}/sites/link: {why} (mode 0646), {end} '{dir}/sites/link'")]);
+    fs::remove_file(scratch.0.join("sites/link")).unwrap();
     fs::set_permissions(&scratch.0, Permissions::from_mode(0o1777)).unwrap();
     assert_eq!(scratch.load(), [format!("{dir}: {why} (mode 1777), {end} '{dir}'")]);
 }
@@ -658,7 +718,7 @@ fn the_shipped_configuration() {
 #[test]
 fn the_shipped_configuration_says_the_defaults() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/monkey.conf")).unwrap();
-    let example = ["User", "PidFile", "UserDir", "FDLimit"];
+    let example = ["User", "PidFile", "UserDir", "FDLimit", "Sandbox", "Chroot"];
     for key in File::Server.sections()[0].keys.iter().filter(|key| key.state == table::State::Active) {
         let line = format!("{} {}", key.name, key.default);
         let said = text.lines().map(|line| line.trim_start().trim_start_matches("# "));

@@ -291,9 +291,7 @@ impl<T: Transport> Io<T> {
         if bytes.is_empty() {
             return true;
         }
-        // The largest are for output, however many begin what they do not end.
-        let buffer = self.pool.take_within(len, INPUT_ROOM);
-        let (Some(buffer), Ok(len)) = (buffer, u16::try_from(len)) else { return false };
+        let (Some(buffer), Ok(len)) = (self.pool.take(len), u16::try_from(len)) else { return false };
         if let Some(room) = self.pool.get_mut(&buffer).get_mut(..bytes.len()) {
             room.copy_from_slice(bytes);
         }

@@ -5,6 +5,7 @@
 
 mod acceptor;
 pub mod budget;
+pub mod confine;
 pub mod connection;
 mod io;
 mod listeners;
@@ -13,6 +14,8 @@ mod reload;
 mod requests;
 #[cfg(feature = "test-switches")]
 pub mod rig;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod scheduler;
 mod sending;
 mod shared;

@@ -7,6 +7,7 @@ use ::log::{error, info, warn};
 use crate::config::{LogTarget, Scheduler as Mode};
 use crate::log;
 use crate::server::budget::heap_bytes;
+use crate::server::confine;
 use crate::server::listeners::reopen;
 use crate::server::scheduler::Scheduler;
 use crate::sys::clock::monotonic_us;
@@ -35,6 +36,9 @@ impl Scheduler {
     }
 
     fn try_reload(&mut self) {
+        if let Some(why) = confine::out_of_reach(&self.options) {
+            return error!("reload refused: needs restart: {why}");
+        }
         let before = heap::held();
         let (config, warnings) = match crate::config::load(&self.options) {
             Ok(loaded) => loaded,
@@ -53,12 +57,13 @@ impl Scheduler {
             return error!("reload refused: needs restart: MemoryLimit: {} KB of configuration", grown / 1024);
         }
         let old = self.shared.live();
-        let mut refused: Vec<&str> = old.config().server.needs_restart(&config.server).collect();
+        let mut refused: Vec<&'static str> = old.config().server.needs_restart(&config.server).collect();
         let (listen, now) = (&config.server.listen, &old.config().server.listen);
         let same = listen.len() == now.len() && listen.iter().zip(now).all(|(a, b)| a.is_same_place(b));
         if config.server.scheduler == Mode::ReusePort && !same {
             refused.push("Listen");
         }
+        self.confinement.needs_restart(&config, &mut refused);
         if !refused.is_empty() {
             return error!("reload refused: needs restart: {}", refused.join(", "));
         }

@@ -9,6 +9,7 @@ use ::log::info;
 
 use crate::config::Options;
 use crate::server::acceptor::{Acceptor, Burst};
+use crate::server::confine::Confinement;
 use crate::server::listeners::Listener;
 use crate::server::shared::{SPECIAL, Shared};
 use crate::sys::epoll::{Epoll, Events, Interest};
@@ -25,6 +26,7 @@ const RETRY_MS: u32 = 100;
 pub(super) struct Scheduler {
     pub(super) shared: Arc<Shared>,
     pub(super) options: Options,
+    pub(super) confinement: Confinement,
     /// Bytes the heap may come to hold.
     pub(super) heap: usize,
     /// The listeners it accepts from; none in ReusePort mode, where each worker has its own.

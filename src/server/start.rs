@@ -15,13 +15,14 @@ use crate::plugin::transport::Transport;
 use crate::plugins::DefaultTransport;
 use crate::server::acceptor::Acceptor;
 use crate::server::budget::{Budget, BudgetError};
+use crate::server::confine::{self, ConfineError};
 use crate::server::io::Io;
 use crate::server::listeners::{ListenError, Listener, open, open_again};
 use crate::server::reload::open_log;
 use crate::server::scheduler::Scheduler;
 use crate::server::shared::{Gate, SPECIAL, Shared};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
-use crate::sys::credentials::{DropError, Identity, drop_to, lookup_user};
+use crate::sys::credentials::{Identity, lookup_user};
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
@@ -46,8 +47,8 @@ pub enum StartError {
     PidFile(PidFileError),
     /// `User` names nobody.
     NoUser(String),
-    /// The rights could not be given up.
-    Drop(DropError),
+    /// What serving does not need could not be given up.
+    Confine(ConfineError),
     /// The log target is not there.
     Log(log::LogError),
     /// The system refused something else.
@@ -63,7 +64,7 @@ impl fmt::Display for StartError {
             StartError::NoUser(name) => {
                 write!(f, "User {name}: no such user in /etc/passwd; create it, or name one that is there")
             }
-            StartError::Drop(error) => error.fmt(f),
+            StartError::Confine(error) => error.fmt(f),
             StartError::Log(error) => error.fmt(f),
             StartError::System(what, error) => write!(f, "{what}: {error}"),
         }
@@ -100,7 +101,7 @@ fn identity(user: Option<&str>) -> Result<Option<Identity>, StartError> {
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
-    let options = options.anchored(&config);
+    let mut options = options.anchored(&config);
     let daemon = match config.server.daemon {
         true => Some(Daemon::start().map_err(system("cannot go into the background"))?),
         false => None,
@@ -127,7 +128,6 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
             "in the background messages to stderr are lost once the server is up: write LogTarget syslog in [SERVER]"
         );
     }
-    warn_about_roots(&live);
     let others = match server.scheduler {
         Mode::Fair => Vec::new(),
         Mode::ReusePort => (1..budget.workers)
@@ -135,11 +135,13 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Listen)?,
     };
-    drop_rights(server.user.as_deref(), identity)?;
     let notifier = Notifier::from_env().unwrap_or_else(|error| {
         warn!("NOTIFY_SOCKET: {error}; the service manager is not told");
         None
     });
+    let confinement = confine::apply(live.config(), identity, pid_file.as_ref()).map_err(StartError::Confine)?;
+    options.confined = server.chroot.clone();
+    warn_about_roots(&live);
 
     let slots = Slots::new(budget.slots).map_err(system("cannot map the connection table"))?;
     let gates = (0..budget.workers).map(|_| Gate::new()).collect::<io::Result<Vec<_>>>();
@@ -167,6 +169,7 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
         shared,
         options,
+        confinement,
         heap: budget.heap,
         listeners,
         signals,
@@ -213,26 +216,15 @@ fn obey_test_switches() {
 }
 
 fn warn_about_roots(live: &Live) {
+    // Paths are as this process opens them; the operator knows them as seen from outside.
+    let chroot = live.config().server.chroot.as_ref().map_or(Path::new(""), |chroot| chroot.dir()).display();
     for site in &live.config().sites {
         for dir in std::iter::once(&site.document_root).chain(site.aliases.iter().map(|alias| &alias.dir)) {
             if site.redirect.is_none() && !Path::new(dir).is_dir() {
-                warn!("{}: {} is no directory now; answering 503 until it is", site.at, dir.display());
+                warn!("{}: {chroot}{} is no directory now; answering 503 until it is", site.at, dir.display());
             }
         }
     }
-}
-
-/// Becomes `User`, for good, when started as root.
-fn drop_rights(user: Option<&str>, identity: Option<Identity>) -> Result<(), StartError> {
-    match (user, identity) {
-        (_, Some(identity)) => return drop_to(&identity).map_err(StartError::Drop),
-        (None, None) if is_root() => {
-            warn!("running as root: name a User in [SERVER] to give the rights up after start");
-        }
-        (None, None) => {}
-        (Some(name), None) => info!("User {name} has no effect: not started as root"),
-    }
-    Ok(())
 }
 
 /// Takes a worker's memory and starts its thread.

@@ -64,14 +64,8 @@ impl Pool {
 
     /// Lends a buffer of at least `len` bytes. None = full: the caller has to do without.
     pub fn take(&mut self, len: usize) -> Option<BufferId> {
-        self.take_within(len, usize::MAX)
-    }
-
-    /// Lends a buffer of at least `len` bytes from a class of at most `most`: larger ones are for others.
-    pub fn take_within(&mut self, len: usize, most: usize) -> Option<BufferId> {
         for (class, shelf) in (1u8..).zip(&mut self.shelves) {
-            let size = shelf.class.size as usize;
-            if size < len || size > most {
+            if (shelf.class.size as usize) < len {
                 continue;
             }
             let index = shelf.returned.pop().or_else(|| {

@@ -4,11 +4,14 @@
 //! back when the last process that holds the file ends, however it ends. (An fcntl lock goes when any descriptor of the
 //! file is closed, and a child does not inherit it.)
 
-use super::fd::check;
+use super::fd::{check, own};
+use super::file;
+use std::ffi::CString;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -55,7 +58,9 @@ impl std::error::Error for PidFileError {}
 #[derive(Debug)]
 pub struct PidFile {
     file: File,
-    path: PathBuf,
+    /// The directory it is in, open: a server confined to another root still reaches it.
+    dir: OwnedFd,
+    name: CString,
 }
 
 /// How often a file that vanishes under us is tried again: each time another server ended just then.
@@ -69,7 +74,7 @@ impl PidFile {
         let path = std::path::absolute(path).map_err(|error| PidFileError::Io { path: path.to_owned(), error })?;
         for _ in 0..TRIES {
             match PidFile::attempt(&path) {
-                Ok(Some(file)) => return Ok(PidFile { file, path }),
+                Ok(Some(file)) => return Ok(file),
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let pid = read_pid(&path);
@@ -82,7 +87,10 @@ impl PidFile {
     }
 
     /// `None` if the file that was locked is no longer the one at `path`.
-    fn attempt(path: &Path) -> io::Result<Option<File>> {
+    fn attempt(path: &Path) -> io::Result<Option<PidFile>> {
+        let bytes = path.as_os_str().as_bytes();
+        let (dir, name) = bytes.split_at(bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
+        let (dir, name) = (file::open_directory(&CString::new(dir)?)?, CString::new(name)?);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -97,30 +105,39 @@ impl PidFile {
         }
         // SAFETY: flock takes an open descriptor and an integer.
         check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })?;
-        if !is_at(&file, path) {
+        if !is_at(&file, dir.as_fd(), &name) {
             return Ok(None);
         }
         write_pid(&mut file)?;
-        Ok(Some(file))
+        Ok(Some(PidFile { file, dir, name }))
+    }
+
+    /// The directory that the file is in.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 
     /// Removes the file, unless what is at its path now is another one, and lets go of the lock. A server without root's rights
     /// often may not remove it: then the file is left empty, and the error says why.
     pub fn remove(self) -> io::Result<()> {
-        if !is_at(&self.file, &self.path) {
+        if !is_at(&self.file, self.dir.as_fd(), &self.name) {
             return Ok(());
         }
-        let removed = fs::remove_file(&self.path);
+        // SAFETY: the name is NUL-terminated and the directory open.
+        let removed = check(unsafe { libc::unlinkat(self.dir.as_raw_fd(), self.name.as_ptr(), 0) });
         if removed.is_err() {
             self.file.set_len(0)?;
         }
-        removed
+        removed.map(|_| ())
     }
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+fn is_at(file: &File, dir: BorrowedFd<'_>, name: &CString) -> bool {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: the name is NUL-terminated and the directory open; the kernel gives a new descriptor that nobody owns.
+    let Ok(there) = (unsafe { own(libc::openat(dir.as_raw_fd(), name.as_ptr(), flags)) }) else { return false };
+    match (file::meta(file.as_fd()), file::meta(there.as_fd())) {
+        (Ok(ours), Ok(there)) => (ours.device, ours.inode) == (there.device, there.inode),
         _ => false,
     }
 }
@@ -142,6 +159,7 @@ mod tests {
     use super::*;
     use crate::sys::process::Daemon;
     use crate::sys::testing::{self, Dir};
+    use std::fs;
     use std::io::BufRead;
     use std::process::Stdio;
 

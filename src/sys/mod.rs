@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod confine;
 pub mod credentials;
 pub mod epoll;
 pub mod errno;

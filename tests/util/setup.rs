@@ -147,7 +147,7 @@ impl Setup {
     pub fn command_as_is(&self, words: &[OsString]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_monkey"));
         command.args(words).args(&self.arguments).current_dir(self.dir.path(""));
-        command.env_remove("NOTIFY_SOCKET").env_remove("MONKEY_TEST_WALK");
+        command.env_remove("NOTIFY_SOCKET").env_remove("MONKEY_TEST_WALK").env_remove("MONKEY_TEST_NO_LANDLOCK");
         for (name, value) in &self.environment {
             command.env(name, value);
         }
