@@ -6,17 +6,54 @@ fn serve() -> Server {
     Setup::new().file("a.txt", "alpha").start()
 }
 
-/// Sends what can not be a request, with a good one behind it, and asserts one answer, a close, and nothing more.
-fn refused(server: &Server, bytes: &[u8], line: &str) {
+/// Ways in which bytes that can not be a request come to the server.
+#[derive(Clone, Copy, Debug)]
+enum Delivery {
+    /// Nothing follows them.
+    Alone,
+    /// A good request stands behind them in the same write.
+    WithMore,
+    /// The same, a byte at a time.
+    ByteByByte,
+}
+
+/// Longest input that is also sent a byte at a time.
+const SPLIT_MAX: usize = 400;
+
+/// Sends what can not be a request, alone and with a good one behind it, and asserts one answer, a close, and nothing more.
+#[track_caller]
+pub fn refused(server: &Server, bytes: &[u8], line: &str) {
+    refused_when(server, Delivery::Alone, bytes, line);
+    refused_when(server, Delivery::WithMore, bytes, line);
+    if bytes.len() <= SPLIT_MAX {
+        refused_when(server, Delivery::ByteByByte, bytes, line);
+    }
+}
+
+#[track_caller]
+fn refused_when(server: &Server, delivery: Delivery, bytes: &[u8], line: &str) {
     let mut client = server.client();
-    client.try_send(&[bytes, b"GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n"].concat());
-    let answer = client.answer(false);
-    let length = format!("Content-Length: {}", answer.body.len());
-    let shown = bytes[..bytes.len().min(200)].escape_ascii();
-    let wanted = [&format!("HTTP/1.1 {line}"), SERVER, DATE, HTML, &length, "Connection: Close"];
-    assert_eq!(answer.masked(), wanted, "{shown}");
-    assert!(answer.text().contains(&format!("<h1>{line}</h1>")), "{shown}");
-    client.half_close();
+    let smuggled = b"GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n";
+    match delivery {
+        Delivery::Alone => {
+            client.try_send(bytes);
+        }
+        Delivery::WithMore => {
+            client.try_send(&[bytes, smuggled].concat());
+        }
+        Delivery::ByteByByte => {
+            client.try_send_slowly(&[bytes, smuggled].concat());
+        }
+    }
+    let answer = client.answer(bytes.starts_with(b"HEAD "));
+    let shown = format!("{delivery:?}: {}", bytes[..bytes.len().min(200)].escape_ascii());
+    let length = answer.length().unwrap_or(0);
+    let masked =
+        [&format!("HTTP/1.1 {line}"), SERVER, DATE, HTML, &format!("Content-Length: {length}"), "Connection: Close"];
+    assert_eq!(answer.masked(), masked, "{shown}");
+    if !bytes.starts_with(b"HEAD ") {
+        assert!(answer.text().contains(&format!("<h1>{line}</h1>")), "{shown}");
+    }
     client.is_closed();
 }
 

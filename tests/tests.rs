@@ -11,6 +11,8 @@ mod bodies;
 mod capacity;
 /// Files and roots that change while they are served.
 mod changes;
+/// Bodies in chunks, sound and not.
+mod chunked;
 /// Many connections, and what is left of them.
 mod churn;
 /// The command line: what is printed, what is refused, exit codes.
@@ -27,6 +29,8 @@ mod error_pages;
 mod faults;
 /// Whole files, small and large, to fast and slow clients.
 mod files;
+/// Heads and bodies whose framing is in doubt, and odd ones whose framing is not.
+mod framing;
 /// Where the server listens.
 mod listen;
 /// More clients than there is room for, in numbers, and what is left of them.

@@ -120,7 +120,10 @@ impl<T: Transport> Io<T> {
                 Flow::Blocked => return self.park(connection, 0, Waiting::Send),
                 Flow::Turn => return Next::Wait(Waiting::Turn, connection.since),
                 Flow::Failed => return Next::Close,
-                Flow::Starved | Flow::Last if connection.is(Flag::Last) => return self.finish(connection, 0),
+                // An answer may begin before its request's body has come.
+                Flow::Starved | Flow::Last if connection.is(Flag::Last) && connection.receiver.is_none() => {
+                    return self.finish(connection, 0);
+                }
                 Flow::Starved | Flow::Last => {}
             }
         }

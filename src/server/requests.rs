@@ -259,27 +259,25 @@ impl<T: Transport> Io<T> {
     }
 
     /// Answers input that is no request, and ends the connection. Where an answer has begun there can not be another: then the
-    /// connection breaks off, so that the client sees that it is not whole.
+    /// connection ends in the middle of it, so that the client sees that it is not whole.
     pub(super) fn refuse(&mut self, connection: &mut Connection, status: u16) -> Flow {
         let answered = connection.receiver.as_ref().is_some_and(Receiver::has_answered);
         self.release_receiver(connection);
         connection.head = 0;
         connection.session.give_up();
         connection.set(Flag::Last, true);
-        if answered {
-            let _ = self.send(connection, false);
-            return Flow::Failed;
+        if !answered {
+            let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
+            let failure = Failure {
+                status,
+                site: None,
+                path: b"",
+                connection: b"Connection: Close\r\n",
+                is_head: false,
+                fields: b"",
+            };
+            self.handler.fail(&mut scene, &failure);
         }
-        let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
-        let failure = Failure {
-            status,
-            site: None,
-            path: b"",
-            connection: b"Connection: Close\r\n",
-            is_head: false,
-            fields: b"",
-        };
-        self.handler.fail(&mut scene, &failure);
         match self.send(connection, false) {
             Flow::Starved => Flow::Last,
             flow => flow,

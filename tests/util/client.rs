@@ -44,6 +44,15 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// The same, a byte at a time, slowly enough that the server mostly reads single ones.
+    pub fn try_send_slowly(&mut self, bytes: &[u8]) -> bool {
+        self.record.note("sent byte by byte", bytes);
+        bytes.iter().all(|&byte| {
+            std::thread::sleep(Duration::from_micros(50));
+            self.stream.write_all(&[byte]).is_ok()
+        })
+    }
+
     /// Sends until the server has taken nothing for a while; returns how many bytes it took.
     #[cfg(feature = "test-switches")]
     pub fn send_until_full(&mut self, bytes: &[u8], patience: Duration) -> usize {

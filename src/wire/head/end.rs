@@ -111,8 +111,11 @@ fn check_version(i: &[u8]) -> Result<(), HeadError> {
     for (to, from) in line.iter_mut().zip(i) {
         *to = *from;
     }
-    parse_version(&line)?;
-    Ok(())
+    match parse_version(&line).map_err(HeadError::from) {
+        // What is still to come may show that this is no version at all.
+        Err(HeadError::VersionNotSupported) if i.len() < WHOLE.len() => Ok(()),
+        result => result.map(|_| ()),
+    }
 }
 
 /// RFC 9112 section 2.2: refuses a line feed that no carriage return precedes.

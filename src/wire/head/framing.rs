@@ -6,7 +6,7 @@ use nom::combinator::all_consuming;
 
 use super::parse::Parsed;
 use super::{Framing, Head, HeadError, Method, Version};
-use crate::wire::chars::is_word;
+use crate::wire::chars::{find, is_word};
 use crate::wire::list::members;
 
 /// What all `Transfer-Encoding` fields say together.
@@ -17,12 +17,15 @@ pub(super) struct Codings {
     chunked_is_last: bool,
     chunked_twice: bool,
     others: bool,
+    /// There is a comma or a second field, so place for more than one member.
+    list: bool,
 }
 
 impl Codings {
     /// RFC 9112 section 6.1: adds the codings one `Transfer-Encoding` field lists.
     #[cold]
     pub(super) fn add(&mut self, value: &[u8]) {
+        self.list |= self.present || find(value, b',').is_some();
         self.present = true;
         for coding in members(value) {
             self.chunked_is_last = is_word(coding, b"chunked");
@@ -72,6 +75,10 @@ fn decide_body(version: Version, codings: Codings, length: Option<&[u8]>) -> Res
     }
     if codings.others {
         return Err(HeadError::TransferCoding);
+    }
+    // RFC 9110 section 5.6.1.2 would pass over empty members; readers that do not know it see no body here.
+    if codings.list {
+        return Err(HeadError::BadRequest("empty member in Transfer-Encoding"));
     }
     Ok(Framing::Chunked)
 }

@@ -262,7 +262,6 @@ fn framing() {
     assert_eq!(post("Content-Length: 5\r\nContent-Length: 6\r\n"), (400, None));
     assert_eq!(post("Transfer-Encoding: chunked\r\n"), (200, Some(Framing::Chunked)));
     assert_eq!(post("transfer-encoding:\tCHUNKED \r\n"), (200, Some(Framing::Chunked)));
-    assert_eq!(post("Transfer-Encoding: , chunked ,\r\n"), (200, Some(Framing::Chunked)));
     for codings in [
         "",
         ",",
@@ -278,6 +277,9 @@ fn framing() {
         "chunked chunked",
         "gzip, chunked, gzip",
         "gzip, chunked, chunked",
+        ", chunked",
+        "chunked,",
+        "chunked , ,",
     ] {
         assert_eq!(post(&format!("Transfer-Encoding: {codings}\r\n")), (400, None), "{codings}");
     }
@@ -286,7 +288,8 @@ fn framing() {
     assert_eq!(post("Transfer-Encoding: identity, chunked\r\n"), (501, None));
     assert_eq!(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), (400, None));
     assert_eq!(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n"), (400, None));
-    assert_eq!(post("Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n"), (200, Some(Framing::Chunked)));
+    assert_eq!(post("Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n"), (400, None));
+    assert_eq!(post("Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n"), (400, None));
     assert_eq!(post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), (400, None));
     assert_eq!(post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), (400, None));
     assert_eq!(post("Content-Length: 99999999999999999999\r\nTransfer-Encoding: chunked\r\n"), (400, None));
@@ -456,8 +459,12 @@ fn partial_heads_are_refused_as_soon_as_they_are_lost() {
     ] {
         assert_eq!(check_partial(text.as_bytes()).map_err(|error| error.status()), Err(400), "{text:?}");
     }
-    for text in ["GET / HTTP/2", "GET / HTTP/1.2", "GET / HTTP/2.", "GET / HTTP/0.9\r\n"] {
+    for text in ["GET / HTTP/2.0\r\n", "GET / HTTP/1.2\r\n", "GET / HTTP/0.9\r\nHost"] {
         assert_eq!(check_partial(text.as_bytes()), Err(HeadError::VersionNotSupported), "{text:?}");
+    }
+    // Not yet: HTTP/2x would be no version.
+    for text in ["GET / HTTP/2", "GET / HTTP/1.2", "GET / HTTP/2.", "GET / HTTP/0.9\r"] {
+        assert_eq!(check_partial(text.as_bytes()), Ok(()), "{text:?}");
     }
 }
 
