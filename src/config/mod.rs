@@ -48,8 +48,10 @@ pub struct Options {
     pub config_dir: Option<PathBuf>,
     /// `-s`: the file read instead of monkey.conf.
     pub server_conf: Option<PathBuf>,
-    /// `-D`: run in the background.
+    /// `-D`: run in the background, with a keeper.
     pub daemon: bool,
+    /// `--supervise`: a keeper starts the server again when it dies.
+    pub supervise: bool,
     /// `-I`: where to write the process id.
     pub pid_file: Option<PathBuf>,
     /// `-p`: listen on this port of every IPv4 address, and nowhere else.
@@ -72,6 +74,9 @@ pub struct Options {
     pub balancing: bool,
     /// `-T`: join listeners of another process by SO_REUSEPORT.
     pub shared_sockets: bool,
+    /// Where the sockets listen that a service manager has passed: they stand in for every `Listen` line and for `-p`. Not from
+    /// the command line.
+    pub passed: Option<Vec<Listen>>,
 }
 
 impl Options {

@@ -114,6 +114,8 @@ pub struct Server {
     pub unknown_host: UnknownHost,
     /// Leave the terminal and run in the background (`-D`).
     pub daemon: bool,
+    /// Be kept by a process that starts the server again when it dies (`--supervise`, `-D`).
+    pub supervise: bool,
     /// Join listeners of another process by SO_REUSEPORT (`-T`).
     pub shared_sockets: bool,
 }
@@ -180,6 +182,7 @@ pub(super) fn resolve(
         not_sent_lowat: v.number32(S, "NotSentLowat"),
         unknown_host: if v.is(S, "UnknownHost", "Reject") { UnknownHost::Reject } else { UnknownHost::Default },
         daemon: options.daemon,
+        supervise: options.supervise || options.daemon,
         shared_sockets: options.shared_sockets,
     };
     if let Some(entry) = v.entry(S, "DefaultMimeType") {
@@ -202,6 +205,9 @@ pub(super) fn resolve(
 fn apply(options: &Options, server: &mut Server) {
     if let Some(port) = options.port {
         server.listen = vec![Listen::any(port, "command line --port")];
+    }
+    if let Some(listen) = &options.passed {
+        server.listen.clone_from(listen);
     }
     if let Some(workers) = options.workers {
         server.workers = workers;

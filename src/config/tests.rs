@@ -70,6 +70,7 @@ fn defaults() {
         not_sent_lowat: 16384,
         unknown_host: UnknownHost::Default,
         daemon: false,
+        supervise: false,
         shared_sockets: false,
     };
     assert_eq!(server, wanted);
@@ -121,6 +122,7 @@ fn every_server_key_does_something() {
         not_sent_lowat: 3,
         unknown_host: UnknownHost::Reject,
         daemon: false,
+        supervise: false,
         shared_sockets: false,
     };
     assert_eq!(server, wanted);

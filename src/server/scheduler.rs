@@ -9,7 +9,8 @@ use ::log::info;
 
 use crate::config::Options;
 use crate::server::acceptor::{Acceptor, Burst};
-use crate::server::listeners::Listener;
+use crate::server::link::Link;
+use crate::server::listeners::{Listener, sockets};
 use crate::server::shared::{SPECIAL, Shared};
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::image::release_pages;
@@ -31,7 +32,9 @@ pub(super) struct Scheduler {
     pub(super) listeners: Vec<Listener>,
     pub(super) acceptor: Acceptor,
     pub(super) signals: SignalFd,
+    /// The service manager, unless that is the keeper's to tell.
     pub(super) notifier: Option<Notifier>,
+    pub(super) keeper: Option<Link>,
     pub(super) epoll: Epoll,
 }
 
@@ -81,21 +84,21 @@ impl Scheduler {
     }
 
     fn watch(&self) -> io::Result<()> {
-        for (number, listener) in self.listeners.iter().enumerate() {
-            self.epoll.add(listener.socket.as_fd(), Interest::Read, number as u64)?;
+        for (number, socket) in sockets(&self.listeners).enumerate() {
+            self.epoll.add(socket.as_fd(), Interest::Read, number as u64)?;
         }
         Ok(())
     }
 
     fn unwatch(&self) {
-        for listener in &self.listeners {
-            let _ = self.epoll.remove(listener.socket.as_fd());
+        for socket in sockets(&self.listeners) {
+            let _ = self.epoll.remove(socket.as_fd());
         }
     }
 
     fn take(&mut self, number: u64) -> Burst {
-        match self.listeners.get(number as usize) {
-            Some(listener) => self.acceptor.accept(listener.socket.as_fd()),
+        match sockets(&self.listeners).nth(number as usize) {
+            Some(socket) => self.acceptor.accept(socket.as_fd()),
             None => Burst::Done,
         }
     }
@@ -107,8 +110,8 @@ impl Scheduler {
         }
         self.unwatch();
         // Closing a listener resets those who wait at it, their requests sent already.
-        for listener in &self.listeners {
-            self.acceptor.accept(listener.socket.as_fd());
+        for socket in sockets(&self.listeners) {
+            self.acceptor.accept(socket.as_fd());
         }
         self.listeners.clear();
         self.shared.stopping.store(true, Ordering::Release);

@@ -23,6 +23,14 @@ impl Notifier {
         }
     }
 
+    /// As [`Notifier::from_env`]; an address that can not be reached is a warning.
+    pub fn from_env_or_warn() -> Option<Notifier> {
+        Notifier::from_env().unwrap_or_else(|error| {
+            ::log::warn!("NOTIFY_SOCKET: {error}; the service manager is not told");
+            None
+        })
+    }
+
     fn connect(address: &[u8]) -> io::Result<Notifier> {
         let address = match address.split_first() {
             Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
