@@ -255,6 +255,8 @@ impl Keeper {
             self.stop_at = Some(now_ms() + timeout + GRACE_MS);
             self.start_at = None;
             self.wanted = None;
+            // From now on clients are to be refused, not to wait.
+            self.plan.listeners.clear();
             for pid in self.children() {
                 let _ = send(pid, Signal::Term);
             }
