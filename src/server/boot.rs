@@ -20,22 +20,24 @@ pub(super) struct Plan {
     /// Whom to become.
     pub(super) identity: Option<Identity>,
     pub(super) listeners: Vec<Listener>,
+    /// Those of the configuration before that it does not have.
+    pub(super) closed: Vec<Listener>,
 }
 
 impl Plan {
     /// Checks that a server could run by a configuration, which takes `held` bytes of heap, and has its listeners: those of
-    /// `old` that it has too, the others are opened. Gives those of `old` that it does not have as well.
-    pub(super) fn new(config: Config, held: usize, old: &[Listener]) -> Result<(Plan, Vec<Listener>), StartError> {
+    /// `old` that it has too, the others are opened.
+    pub(super) fn new(config: Config, held: usize, old: &[Listener]) -> Result<Box<Plan>, StartError> {
         let budget = divide(&config, held)?;
         let identity = identity(config.server.user.as_deref())?;
         let (listeners, closed) = renew(&config.server, budget.workers, old).map_err(StartError::Listen)?;
-        Ok((Plan { config, identity, listeners }, closed))
+        Ok(Box::new(Plan { config, identity, listeners, closed }))
     }
 }
 
 /// Everything a server is started with.
 pub(super) struct Boot {
-    pub(super) plan: Plan,
+    pub(super) plan: Box<Plan>,
     /// What a reload reads the configuration by.
     pub(super) options: Options,
     /// Whoever waits for the server to be up.
@@ -64,7 +66,7 @@ impl Boot {
         ignore_pipe().map_err(system("cannot ignore SIGPIPE"))?;
         block(&SIGNALS).map_err(system("cannot block signals"))?;
         tell_passed(&config.server, &passed);
-        let (plan, _) = Plan::new(config, heap::held(), &passed)?;
+        let plan = Plan::new(config, heap::held(), &passed)?;
         let server = &plan.config.server;
         let pid_file = match &server.pid_file {
             Some(path) => Some(PidFile::create(path).map_err(StartError::PidFile)?),

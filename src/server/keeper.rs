@@ -5,24 +5,22 @@
 //! signals go down to it, [`Word`]s come up. What a reload cannot change in a running server is changed by a second one, which
 //! takes over the same sockets before the first lets go of them.
 
+mod reload;
+
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
 
 use ::log::{error, info, warn};
 
-use crate::config::Options;
 use crate::server::boot::{Boot, Plan};
 use crate::server::link::{Link, Word};
-use crate::server::listeners::{Listener, adjust_all, tell_closed};
-use crate::server::reload::{open_log, read_anew};
+use crate::server::reload::open_log;
 use crate::server::start::{StartError, system};
 use crate::sys::Errno;
 use crate::sys::child::{End, fork, kill, reap, report_ends};
 use crate::sys::clock::monotonic_us;
 use crate::sys::epoll::{Epoll, Events, Interest};
-use crate::sys::heap;
 use crate::sys::image::release_pages;
-use crate::sys::lockfile::PidFile;
 use crate::sys::notify::Notifier;
 use crate::sys::process::{Daemon, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd, block, send, unblock};
@@ -52,19 +50,13 @@ struct Child {
 /// A server that is to take over once it is up.
 struct Next {
     child: Child,
-    plan: Plan,
-    /// The listeners that it does not have.
-    closed: Vec<Listener>,
+    plan: Box<Plan>,
 }
 
-struct Keeper {
-    options: Options,
-    /// What the server runs by.
-    plan: Plan,
-    pid_file: Option<PidFile>,
+struct Keeper<'a> {
+    /// What the server runs by, and what is kept from it.
+    boot: &'a mut Boot,
     notifier: Option<Notifier>,
-    /// Whoever waits for the first server to be up.
-    daemon: Option<Daemon>,
     signals: SignalFd,
     epoll: Epoll,
     /// The server that is in charge, up or not.
@@ -73,11 +65,11 @@ struct Keeper {
     start_at: Option<u64>,
     /// The pause before the start after the next death.
     pause: u64,
-    /// What another server is to be started with, and the listeners it does not have.
-    wanted: Option<(Plan, Vec<Listener>)>,
+    /// What another server is to be started with.
+    wanted: Option<Box<Plan>>,
     next: Option<Next>,
-    /// Servers that are to end and have not yet.
-    leaving: Vec<u32>,
+    /// Every process that was started and has not ended, those that are to end among them.
+    running: Vec<u32>,
     /// Whether any server ever came up.
     came_up: bool,
     /// Whether the service manager waits for the end of a reload.
@@ -88,64 +80,69 @@ struct Keeper {
     failure: Option<StartError>,
 }
 
+#[inline(never)]
 fn now_ms() -> u64 {
     monotonic_us() / 1000
 }
 
-/// Keeps a server until a signal ends both. Returns twice: in each server with what it is started with, and at last in the keeper
-/// with nothing. Fails if the first server does not come up.
-pub(super) fn keep(boot: Boot) -> Result<Option<(Boot, Link)>, StartError> {
-    let Boot { plan, options, daemon, pid_file } = boot;
+/// Keeps a server until a signal ends both. Returns more than once: in each server, with `boot` as it is to be started with, and
+/// at last in the keeper, with nothing. Fails if the first server does not come up.
+pub(super) fn keep(boot: &mut Boot) -> Result<Option<Link>, StartError> {
     block(&SIGNALS).map_err(system("cannot block signals"))?;
     report_ends().map_err(system("cannot hear of the server's end"))?;
     set_thread_name("monkey: keeper");
-    let keeper = Keeper {
-        options,
-        plan,
-        pid_file,
+    let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
+    let epoll = Epoll::new().map_err(system("cannot make an event queue"))?;
+    let mut keeper = Keeper {
+        boot,
         notifier: Notifier::from_env_or_warn(),
-        daemon,
-        signals: SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?,
-        epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
+        signals,
+        epoll,
         server: None,
         start_at: Some(now_ms()),
         pause: 0,
         wanted: None,
         next: None,
-        leaving: Vec::new(),
+        running: Vec::new(),
         came_up: false,
         reloading: false,
         stop_at: None,
         failure: None,
     };
-    keeper.run()
+    match keeper.run().map_err(|errno| StartError::System("the keeper's event loop failed", errno.into()))? {
+        Some(link) => Ok(Some(link)),
+        None => keeper.failure.take().map_or(Ok(None), Err),
+    }
 }
 
-impl Keeper {
-    fn run(mut self) -> Result<Option<(Boot, Link)>, StartError> {
-        let failed = |errno: Errno| StartError::System("the keeper's event loop failed", errno.into());
-        self.epoll.add(self.signals.as_fd(), Interest::Read, SIGNALS_READY).map_err(failed)?;
+impl Keeper<'_> {
+    /// The server's end of the link in each server, nothing when all is over.
+    fn run(&mut self) -> Result<Option<Link>, Errno> {
+        self.epoll.add(self.signals.as_fd(), Interest::Read, SIGNALS_READY)?;
         let mut events = Events::with_capacity(4);
         while self.has_work() {
             let wanted = self.wanted.take();
             if wanted.is_some() || self.start_at.is_some_and(|at| at <= now_ms()) {
                 match self.start() {
                     Ok(Started::Here(link)) => {
-                        let plan = wanted.map_or(self.plan, |(plan, _)| plan);
-                        let boot = Boot { plan, options: self.options, daemon: self.daemon, pid_file: None };
-                        return Ok(Some((boot, link)));
+                        self.boot.pid_file = None;
+                        if let Some(plan) = wanted {
+                            self.boot.plan = plan;
+                        }
+                        return Ok(Some(link));
                     }
                     Ok(Started::Child(child)) => match wanted {
-                        Some((plan, closed)) => self.next = Some(Next { child, plan, closed }),
+                        Some(plan) => self.next = Some(Next { child, plan }),
                         None => self.server = Some(child),
                     },
                     Err(error) => self.not_started(error, wanted.is_some()),
                 }
                 continue;
             }
+            let patience = self.patience();
             // Nothing that was needed to get here is needed to wait.
             release_pages();
-            self.epoll.wait(&mut events, self.patience()).map_err(failed)?;
+            self.epoll.wait(&mut events, patience)?;
             for index in 0..events.len() {
                 match events.get(index) {
                     Some(event) if event.data == SIGNALS_READY => self.take_signals(),
@@ -156,31 +153,24 @@ impl Keeper {
             if self.stop_at.is_some_and(|at| at <= now_ms()) {
                 self.stop_at = Some(u64::MAX);
                 warn!("not ended in time: the server is killed");
-                self.children().for_each(kill);
+                self.running.iter().copied().for_each(kill);
             }
         }
-        if let Some(pid_file) = self.pid_file {
+        if let Some(pid_file) = self.boot.pid_file.take() {
             let _ = pid_file.remove();
         }
-        self.failure.map_or(Ok(None), Err)
+        Ok(None)
     }
 
     /// Whether there is a server, or is to be one.
     fn has_work(&self) -> bool {
-        let running = self.server.is_some() || self.next.is_some() || !self.leaving.is_empty();
-        running || (self.stop_at.is_none() && (self.start_at.is_some() || self.wanted.is_some()))
+        !self.running.is_empty() || (self.stop_at.is_none() && (self.start_at.is_some() || self.wanted.is_some()))
     }
 
     /// How long to wait, milliseconds; None = until something happens.
     fn patience(&self) -> Option<u32> {
         let at = self.start_at.into_iter().chain(self.stop_at).min().filter(|at| *at < u64::MAX)?;
         Some(u32::try_from(at.saturating_sub(now_ms())).unwrap_or(u32::MAX))
-    }
-
-    /// Every process that was started and has not ended.
-    fn children(&self) -> impl Iterator<Item = u32> {
-        let next = self.next.as_ref().map(|next| &next.child);
-        self.server.iter().chain(next).map(|child| child.pid).chain(self.leaving.iter().copied())
     }
 
     /// Starts a server; returns in it too.
@@ -192,10 +182,10 @@ impl Keeper {
             let _ = unblock(&[Signal::Child]);
             return Ok(Started::Here(Link { keeper, words }));
         };
+        self.running.push(pid);
         let child = Child { pid, words: reader, since: now_ms() };
         if let Err(errno) = self.epoll.add(child.words.as_fd(), Interest::Read, u64::from(pid)) {
             kill(pid);
-            self.leaving.push(pid);
             return Err(errno.into());
         }
         Ok(Started::Child(child))
@@ -251,20 +241,21 @@ impl Keeper {
             if let Some(notifier) = &self.notifier {
                 let _ = notifier.stopping();
             }
-            let timeout = u64::from(self.plan.config.server.timeout) * 1000;
+            let timeout = u64::from(self.boot.plan.config.server.timeout) * 1000;
             self.stop_at = Some(now_ms() + timeout + GRACE_MS);
             self.start_at = None;
             self.wanted = None;
             // From now on clients are to be refused, not to wait.
-            self.plan.listeners.clear();
-            for pid in self.children() {
-                let _ = send(pid, Signal::Term);
+            self.boot.plan.listeners.clear();
+            for pid in &self.running {
+                let _ = send(*pid, Signal::Term);
             }
         }
     }
 
     /// What is to be done when a process has ended.
     fn ended(&mut self, pid: u32, end: End) {
+        self.running.retain(|running| *running != pid);
         if let Some(server) = self.server.take_if(|server| server.pid == pid) {
             match end {
                 _ if self.stop_at.is_some() => {}
@@ -278,16 +269,12 @@ impl Keeper {
                 }
                 _ => self.died(&server, end),
             }
-        } else if self.next.take_if(|next| next.child.pid == pid).is_some() {
-            if self.stop_at.is_none() {
-                error!("reload refused: the new server did not come up: {end}");
-                self.reload_is_over();
-                if self.server.is_none() {
-                    self.start_later();
-                }
+        } else if self.next.take_if(|next| next.child.pid == pid).is_some() && self.stop_at.is_none() {
+            error!("reload refused: the new server did not come up: {end}");
+            self.reload_is_over();
+            if self.server.is_none() {
+                self.start_later();
             }
-        } else {
-            self.leaving.retain(|leaving| *leaving != pid);
         }
     }
 
@@ -296,14 +283,9 @@ impl Keeper {
         if lived >= LONG_LIFE_MS {
             self.pause = 0;
         }
-        let (pid, seconds) = (server.pid, lived / 1000);
-        if self.next.is_some() || self.wanted.is_some() {
-            return error!("server {pid} died after {seconds} s: {end}; another one is starting already");
-        }
-        match self.start_later() {
-            0 => error!("server {pid} died after {seconds} s: {end}; starting another one at once"),
-            pause => error!("server {pid} died after {seconds} s: {end}; starting another one in {pause} ms"),
-        }
+        // One that was to take over is on its way already.
+        let pause = if self.next.is_some() || self.wanted.is_some() { 0 } else { self.start_later() };
+        error!("server {} died after {} s: {end}; another one starts in {pause} ms", server.pid, lived / 1000);
     }
 
     /// Hears what a server has to say.
@@ -326,9 +308,9 @@ impl Keeper {
                 Word::Refused => self.reload_is_over(),
                 Word::Reloaded => {
                     // What the next server is started with, should this one die.
-                    if let Ok((config, _)) = crate::config::load(&self.options) {
+                    if let Ok((config, _)) = crate::config::load(&self.boot.options) {
                         let _ = open_log(&config.server);
-                        self.plan.config = config;
+                        self.boot.plan.config = config;
                     }
                     self.reload_is_over();
                 }
@@ -344,89 +326,13 @@ impl Keeper {
         }
         self.came_up = true;
         info!("process {}: the keeper of server {pid}", std::process::id());
-        if let Some(Err(error)) = self.daemon.take().map(Daemon::ready) {
+        if let Some(Err(error)) = self.boot.daemon.take().map(Daemon::ready) {
             self.failure = Some(StartError::System("cannot go into the background", error));
             return self.stop();
         }
         if let Some(notifier) = &self.notifier {
             let _ = notifier.ready_as_main();
         }
-    }
-
-    /// SIGHUP. The server reads its configuration first, and says what that comes to.
-    fn reload(&mut self) {
-        if let Some(notifier) = &self.notifier {
-            let _ = notifier.reloading(monotonic_us());
-        }
-        self.reloading = true;
-        match (&self.server, &self.next) {
-            (Some(server), None) => {
-                let _ = send(server.pid, Signal::Hup);
-            }
-            // No server to ask, or one that is not to go on: the files as they are now are what counts.
-            _ => self.plan_another(),
-        }
-    }
-
-    fn reload_is_over(&mut self) {
-        if std::mem::take(&mut self.reloading)
-            && let Some(notifier) = &self.notifier
-        {
-            let _ = notifier.ready_as_main();
-        }
-    }
-
-    /// Reads the configuration and has another server started by it.
-    fn plan_another(&mut self) {
-        if self.stop_at.is_some() {
-            return;
-        }
-        if let Some(next) = self.next.take() {
-            kill(next.child.pid);
-            self.leaving.push(next.child.pid);
-        }
-        self.wanted = self.read_plan();
-        match self.wanted {
-            Some(_) => self.start_at = None,
-            None => {
-                self.reload_is_over();
-                if self.server.is_none() && self.start_at.is_none() {
-                    self.start_later();
-                }
-            }
-        }
-    }
-
-    fn read_plan(&self) -> Option<(Plan, Vec<Listener>)> {
-        let before = heap::held();
-        let config = read_anew(&self.options)?;
-        if self.plan.config.server.needs_restart(&config.server).any(|key| key == "PidFile") {
-            error!("reload refused: needs restart: PidFile");
-            return None;
-        }
-        let held = heap::held().saturating_sub(before);
-        let plan = Plan::new(config, held, &self.plan.listeners);
-        plan.inspect_err(|error| error!("reload refused: {error}; the server goes on as it was")).ok()
-    }
-
-    /// The other server serves: the first lets go.
-    fn hand_over(&mut self) {
-        let Some(Next { child, plan, closed }) = self.next.take() else { return };
-        let pid = child.pid;
-        self.plan = plan;
-        let _ = open_log(&self.plan.config.server);
-        tell_closed(&closed);
-        adjust_all(&self.plan.config.server, &self.plan.listeners);
-        self.start_at = None;
-        match self.server.replace(child) {
-            Some(old) => {
-                let _ = send(old.pid, Signal::Term);
-                self.leaving.push(old.pid);
-                info!("configuration reloaded: server {pid} takes over, server {} finishes what it has", old.pid);
-            }
-            None => info!("configuration reloaded: server {pid} is up"),
-        }
-        self.reload_is_over();
     }
 }
 

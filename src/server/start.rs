@@ -103,12 +103,12 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
-    let boot = Boot::new(config, options)?;
+    let mut boot = Boot::new(config, options)?;
     if !boot.plan.config.server.supervise {
         return serve(boot, None);
     }
-    match keep(boot)? {
-        Some((boot, keeper)) => serve(boot, Some(keeper)),
+    match keep(&mut boot)? {
+        Some(keeper) => serve(boot, Some(keeper)),
         None => Ok(()),
     }
 }
