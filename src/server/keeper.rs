@@ -128,6 +128,7 @@ impl Keeper<'_> {
                         self.boot.pid_file = None;
                         if let Some(plan) = wanted {
                             self.boot.plan = plan;
+                            self.boot.plan.closed.clear();
                         }
                         return Ok(Some(link));
                     }

@@ -19,6 +19,8 @@ use crate::sys::signal::{Signal, SignalFd};
 
 /// The signals by epoll's name.
 const SIGNALS: u64 = SPECIAL - 1;
+/// How long nothing must happen after start until what was needed for it is let go of, milliseconds.
+const SETTLE_MS: u32 = 100;
 /// How often a server that is full looks for room again, milliseconds.
 const RETRY_MS: u32 = 100;
 
@@ -44,19 +46,18 @@ impl Scheduler {
         self.epoll.add(self.signals.as_fd(), Interest::Read, SIGNALS)?;
         let mut watched = false;
         let mut events = Events::with_capacity(16);
-        let mut started = false;
+        let mut starting = Some(SETTLE_MS);
         loop {
             if !watched && self.acceptor.may_accept() {
                 self.watch()?;
                 watched = true;
             }
-            let patience = (!watched).then_some(RETRY_MS);
-            if !started {
-                // Start-up code and its tables are not needed again.
-                release_pages();
-                started = true;
-            }
+            let patience = if watched { starting } else { Some(RETRY_MS) };
             self.epoll.wait(&mut events, patience)?;
+            if events.is_empty() && starting.take().is_some() {
+                // Start-up code and its tables are not needed again, now that the workers have begun too.
+                release_pages();
+            }
             for index in 0..events.len() {
                 let Some(event) = events.get(index) else { break };
                 if event.data == SIGNALS {
