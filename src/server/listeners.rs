@@ -163,10 +163,10 @@ pub(super) fn sockets(listeners: &[Listener]) -> impl Iterator<Item = &Arc<Owned
 }
 
 /// Shares the sockets out between the workers of ReusePort mode. None is left out, for connections wait at each; where a place
-/// has fewer sockets than there are workers, some share one.
-pub(super) fn share_out(listeners: &[Listener], workers: usize) -> Vec<Vec<Arc<OwnedFd>>> {
+/// has fewer sockets than there are workers, some share one. Taken whole, so that a socket closes with the last worker that has it.
+pub(super) fn share_out(listeners: Vec<Listener>, workers: usize) -> Vec<Vec<Arc<OwnedFd>>> {
     let mut shares = vec![Vec::new(); workers];
-    for Listener { sockets, .. } in listeners {
+    for Listener { sockets, .. } in &listeners {
         for turn in 0..sockets.len().max(workers) {
             let (worker, socket) = (turn % workers.max(1), turn % sockets.len().max(1));
             if let (Some(share), Some(socket)) = (shares.get_mut(worker), sockets.get(socket)) {
@@ -191,8 +191,8 @@ mod tests {
     #[test]
     fn every_worker_has_each_place_and_no_socket_is_left_out() {
         for (sockets, workers) in [(1, 1), (1, 3), (2, 3), (3, 2), (4, 1), (5, 5)] {
-            let places = [listener(sockets), listener(1)];
-            let shares = share_out(&places, workers);
+            let places = vec![listener(sockets), listener(1)];
+            let shares = share_out(places.clone(), workers);
             assert_eq!(shares.len(), workers);
             for place in &places {
                 let has = |share: &Vec<Arc<OwnedFd>>, socket| share.iter().any(|own| Arc::ptr_eq(own, socket));

@@ -135,7 +135,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, Arc::clone(&live)));
     let (listeners, mut shares) = match server.scheduler {
         Mode::Fair => (listeners, Vec::new()),
-        Mode::ReusePort => (Vec::new(), share_out(&listeners, budget.workers)),
+        Mode::ReusePort => (Vec::new(), share_out(listeners, budget.workers)),
     };
     shares.reverse();
     let mut workers = Vec::with_capacity(budget.workers);
