@@ -61,7 +61,9 @@ Instead of what the configuration says
   -t, --transport NAME       transport plugin: liana
   -B, --balancing-mode       one thread accepts, for the least loaded worker
   -T, --allow-shared-sockets join a port in use (SO_REUSEPORT)
-  -D, --daemon               run in the background
+  -D, --daemon               run in the background, supervised
+      --supervise            start the server again when it dies: a keeper
+                             process holds its sockets meanwhile
 
 Where the configuration is
   -c, --configdir DIR        the configuration directory
@@ -74,7 +76,7 @@ Relative to that directory:
                              instead of plugins.load
 
 Signals: TERM and INT end it when requests in flight are done, HUP reads
-the configuration anew.
+the configuration anew. With a keeper they are for the keeper.
 ";
 
 /// What `--build` prints: the system, the features and the plugins.
@@ -99,13 +101,16 @@ type Known = (u8, &'static str, bool);
 
 /// In place of a letter.
 const NONE: u8 = 0;
+/// One of the options without a letter.
+const CHECK: &str = "check";
 
 /// Every option, by which they are known below: by letter, else by name.
 const KNOWN: &[Known] = &[
     (b'h', "help", false),
     (b'v', "version", false),
     (b'b', "build", false),
-    (NONE, "check", false),
+    (NONE, CHECK, false),
+    (NONE, "supervise", false),
     (b'c', "configdir", true),
     (b's', "serverconf", true),
     (b'D', "daemon", false),
@@ -197,7 +202,7 @@ impl<'a> Parser<'a> {
 
     /// An option with the value that is written together with it, if any, as it is `shown` in messages.
     fn option(&mut self, known: &Known, joined: Option<&'a [u8]>, shown: fmt::Arguments<'_>) -> Result<(), UsageError> {
-        let (letter, _, takes_value) = *known;
+        let (letter, name, takes_value) = *known;
         let value = match (joined, self.rest.split_first()) {
             (Some(value), _) if takes_value => OsStr::from_bytes(value),
             (Some(value), _) => {
@@ -217,7 +222,7 @@ impl<'a> Parser<'a> {
             b'v' => return self.done(Command::Version),
             b'b' => return self.done(Command::Build),
             NONE => {
-                self.check = true;
+                *(if name == CHECK { &mut self.check } else { &mut options.supervise }) = true;
                 return Ok(());
             }
             b'D' => {
@@ -321,11 +326,13 @@ mod tests {
             balancing: true,
             shared_sockets: true,
             confined: None,
+            supervise: true,
+            passed: None,
         };
-        let short = "-c c -s s -D -I i -p0 -w 3 -m m -l l -S S -P P -t liana -BT";
+        let short = "-c c --supervise -s s -D -I i -p0 -w 3 -m m -l l -S S -P P -t liana -BT";
         let long = "--configdir c --serverconf=s --daemon --pid-file i --port 0 --workers 3 --mimes-conf-file m \
                     --plugins-load-conf-file l --sites-conf-dir S --plugins-conf-dir P --transport liana \
-                    --balancing-mode --allow-shared-sockets";
+                    --balancing-mode --allow-shared-sockets --supervise";
         let old = long.replace("--plugins-load", "--plugin-load");
         for line in [short, long, &old] {
             assert_eq!(parse(line.split_whitespace()), Ok(Command::Serve(all.clone())), "{line}");
@@ -389,6 +396,9 @@ mod tests {
         }
         for option in "c s D I p o w m l S P t B T b v h".split(' ') {
             assert!(HELP.contains(&format!("  -{option}, --")), "-{option}");
+        }
+        for option in ["check", "supervise"] {
+            assert!(HELP.contains(&format!("      --{option} ")), "--{option}");
         }
         assert_eq!(VERSION, "Monkey HTTP Server v0.1.0");
         assert!(build_text().starts_with("Monkey HTTP Server v0.1.0\nSystem  : linux "));

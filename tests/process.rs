@@ -40,7 +40,7 @@ fn the_end_lets_what_is_in_flight_finish() {
         halfway.is_closed();
         assert!(download.rest().ends_with(&pattern(6_000_000)), "{name} {scheduler}: the download is whole");
         assert_eq!(server.ended(), Some(0), "{name} {scheduler}");
-        assert!(server.logged("INFO: stopped"), "{name} {scheduler}");
+        assert!(eventually(|| server.logged("INFO: stopped")), "{name} {scheduler}");
     }
 }
 

@@ -53,6 +53,8 @@ mod server_keys;
 mod siblings;
 /// Which site a request belongs to, and the keys of a site.
 mod sites;
+/// The keeper, and sockets of a service manager.
+mod supervise;
 /// What clients may take their time with, and what not.
 mod time_limits;
 

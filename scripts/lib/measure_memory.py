@@ -2,6 +2,7 @@
 
 import select
 import shutil
+import signal
 import socket
 import statistics
 import struct
@@ -40,6 +41,20 @@ def idle(work):
     try:
         time.sleep(0.5)
         return server.resident_kb()
+    finally:
+        server.stop()
+
+
+def keeper(work):
+    """The keeper alone, with a server that it has started and that has read its configuration anew."""
+    server = Running("monkey", [*serving.monkey_command(work, 0), "--supervise"], 0).wait_listening()
+    try:
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        if len(server.pids()) != 2 or "configuration reloaded" not in server.said():
+            raise Unmeasured(f"not a keeper and its server: {server.said()}")
+        return serving.field_kb(f"/proc/{server.process.pid}/smaps_rollup", "Rss")
     finally:
         server.stop()
 
@@ -136,6 +151,7 @@ def main():
 
     try:
         row("resident at idle", 300, lambda: idle(work))
+        row("resident, the keeper of --supervise", 200, lambda: keeper(work))
         row("resident, 1,000 idle keep-alive connections", 600, lambda: with_connections(work, 1_000), 1_000)
         row("resident, 10,000 idle keep-alive connections", 2500, lambda: with_connections(work, 10_000), 10_000)
         row("peak, 1,000 busy connections, 1 KB files", 2500, lambda: peak(work, "/1k.bin"), BUSY)

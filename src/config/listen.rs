@@ -1,6 +1,6 @@
 //! `Listen`: where to take connections.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::check::number;
 use super::diagnostic::Findings;
@@ -24,6 +24,11 @@ impl Listen {
     /// Whether it is the same place, wherever it is written.
     pub fn is_same_place(&self, other: &Listen) -> bool {
         (self.address, self.port, self.dual_stack) == (other.address, other.port, other.dual_stack)
+    }
+
+    /// Where a socket listens that a service manager has opened.
+    pub fn passed(address: SocketAddr) -> Listen {
+        Listen { address: address.ip(), port: address.port(), dual_stack: false, at: "LISTEN_FDS".into() }
     }
 
     /// `0.0.0.0:PORT`, which is not in a file but in `at`.

@@ -50,8 +50,10 @@ pub struct Options {
     pub config_dir: Option<PathBuf>,
     /// `-s`: the file read instead of monkey.conf.
     pub server_conf: Option<PathBuf>,
-    /// `-D`: run in the background.
+    /// `-D`: run in the background, with a keeper.
     pub daemon: bool,
+    /// `--supervise`: a keeper starts the server again when it dies.
+    pub supervise: bool,
     /// `-I`: where to write the process id.
     pub pid_file: Option<PathBuf>,
     /// `-p`: listen on this port of every IPv4 address, and nowhere else.
@@ -77,6 +79,9 @@ pub struct Options {
     /// Not on the command line: the root directory that this process has become confined to. Files are still named as they
     /// are seen from outside.
     pub confined: Option<Chroot>,
+    /// Where the sockets listen that a service manager has passed: they stand in for every `Listen` line and for `-p`. Not from
+    /// the command line.
+    pub passed: Option<Vec<Listen>>,
 }
 
 impl Options {

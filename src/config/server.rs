@@ -127,6 +127,8 @@ pub struct Server {
     pub chroot: Option<Chroot>,
     /// Leave the terminal and run in the background (`-D`).
     pub daemon: bool,
+    /// Be kept by a process that starts the server again when it dies (`--supervise`, `-D`).
+    pub supervise: bool,
     /// Join listeners of another process by SO_REUSEPORT (`-T`).
     pub shared_sockets: bool,
 }
@@ -214,6 +216,7 @@ pub(super) fn resolve(
             .entry(S, "Chroot")
             .and_then(|entry| Chroot::resolve(&entry, dir, files, options.confined.is_some(), out)),
         daemon: options.daemon,
+        supervise: options.supervise || options.daemon,
         shared_sockets: options.shared_sockets,
     };
     if let Some(entry) = v.entry(S, "DefaultMimeType") {
@@ -246,6 +249,9 @@ fn sandbox(v: &Values<'_>, out: &mut Findings) -> bool {
 fn apply(options: &Options, server: &mut Server) {
     if let Some(port) = options.port {
         server.listen = vec![Listen::any(port, "command line --port")];
+    }
+    if let Some(listen) = &options.passed {
+        server.listen.clone_from(listen);
     }
     if let Some(workers) = options.workers {
         server.workers = workers;

@@ -76,6 +76,7 @@ fn defaults() {
         sandbox: cfg!(feature = "sandbox"),
         chroot: None,
         daemon: false,
+        supervise: false,
         shared_sockets: false,
     };
     assert_eq!(server, wanted);
@@ -134,6 +135,7 @@ fn every_server_key_does_something() {
         sandbox: false,
         chroot: server.chroot.clone(),
         daemon: false,
+        supervise: false,
         shared_sockets: false,
     };
     assert_eq!(server, wanted);

@@ -1,20 +1,25 @@
-//! The listening sockets: opened from the configuration, told to the operator, changed by a reload.
+//! The listening sockets: opened from the configuration or taken from a service manager, told to the operator, changed by a
+//! reload, shared out between workers.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use ::log::{info, warn};
 
 use crate::config::{Listen, Scheduler, Server};
+use crate::sys::activation::{ActivationError, listen_fds};
 use crate::sys::socket::{Buffers, ListenOptions, configure, listen, local_address};
 
-/// A listening socket and the configuration line it comes from.
+/// A place that is listened on: its configuration line and the sockets there, one, or one a worker. Copies share the sockets,
+/// which close with the last of them.
+#[derive(Clone, Debug)]
 pub(super) struct Listener {
     pub(super) listen: Listen,
-    pub(super) socket: OwnedFd,
     pub(super) address: SocketAddr,
+    pub(super) sockets: Vec<Arc<OwnedFd>>,
 }
 
 /// A place that can not be listened on.
@@ -62,30 +67,82 @@ fn buffers(server: &Server) -> Buffers {
     }
 }
 
-fn open_at(server: &Server, line: &Listen, address: SocketAddr) -> Result<Listener, ListenError> {
+fn open_socket(server: &Server, line: &Listen, address: SocketAddr) -> Result<(Arc<OwnedFd>, SocketAddr), ListenError> {
     let opened = listen(address, &options(server, line))
-        .and_then(|socket| local_address(socket.as_fd()).map(|address| (socket, address)));
-    match opened {
-        Ok((socket, address)) => Ok(Listener { listen: line.clone(), socket, address }),
-        Err(error) => Err(ListenError { listen: line.clone(), error }),
+        .and_then(|socket| local_address(socket.as_fd()).map(|address| (Arc::new(socket), address)));
+    opened.map_err(|error| ListenError { listen: line.clone(), error })
+}
+
+/// Opens `count` sockets at the place of a line, and says where.
+fn open_place(server: &Server, line: &Listen, count: usize) -> Result<Listener, ListenError> {
+    let (first, address) = open_socket(server, line, SocketAddr::new(line.address, line.port))?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        // Port 0 has become the one that the first socket was given.
+        sockets.push(open_socket(server, line, address)?.0);
+    }
+    info!("Server listening on {address}");
+    Ok(Listener { listen: line.clone(), address, sockets })
+}
+
+/// The listeners of a configuration: those of `old` that it has too, whatever their number of sockets, and new ones with one
+/// socket in Fair mode, one for each of `workers` in ReusePort mode. An error opens nothing. Gives those of `old` that it does
+/// not have as well.
+pub(super) fn renew(
+    server: &Server,
+    workers: usize,
+    old: &[Listener],
+) -> Result<(Vec<Listener>, Vec<Listener>), ListenError> {
+    let count = if server.scheduler == Scheduler::ReusePort { workers } else { 1 };
+    let mut left = old.to_vec();
+    let mut listeners = Vec::with_capacity(server.listen.len());
+    for line in &server.listen {
+        listeners.push(match left.iter().position(|listener| listener.listen.is_same_place(line)) {
+            Some(at) => left.remove(at),
+            None => open_place(server, line, count)?,
+        });
+    }
+    Ok((listeners, left))
+}
+
+/// Says which listeners are given up.
+pub(super) fn tell_closed(listeners: &[Listener]) {
+    for Listener { address, .. } in listeners {
+        info!("no longer listening on {address}");
     }
 }
 
-/// Opens every listener once, and says where.
-pub(super) fn open(server: &Server) -> Result<Vec<Listener>, ListenError> {
-    server.listen.iter().map(|line| open_new(server, line)).collect()
+/// Brings the listeners of a Fair server to a new configuration. An error leaves everything as it was.
+pub(super) fn reopen(server: &Server, listeners: &mut Vec<Listener>) -> Result<(), ListenError> {
+    let (new, closed) = renew(server, 1, listeners)?;
+    tell_closed(&closed);
+    *listeners = new;
+    adjust_all(server, listeners);
+    Ok(())
 }
 
-fn open_new(server: &Server, line: &Listen) -> Result<Listener, ListenError> {
-    let listener = open_at(server, line, SocketAddr::new(line.address, line.port))?;
-    info!("Server listening on {}", listener.address);
-    Ok(listener)
+/// The sockets that the service manager has passed, if any: they stand in for the `Listen` lines.
+pub(super) fn passed() -> Result<Vec<Listener>, ActivationError> {
+    let mut listeners = Vec::new();
+    for (socket, address) in listen_fds()? {
+        listeners.push(Listener { listen: Listen::passed(address), address, sockets: vec![Arc::new(socket)] });
+    }
+    Ok(listeners)
 }
 
-/// Opens every listener again, for another worker to accept from.
-pub(super) fn open_again(server: &Server, listeners: &[Listener]) -> Result<Vec<OwnedFd>, ListenError> {
-    let again = |listener: &Listener| open_at(server, &listener.listen, listener.address).map(|opened| opened.socket);
-    listeners.iter().map(again).collect()
+/// Says where the sockets listen that were passed, and gives them the socket options of the configuration.
+pub(super) fn tell_passed(server: &Server, listeners: &[Listener]) {
+    let Some(first) = listeners.first() else { return };
+    let mut all = first.address.to_string();
+    for Listener { address, .. } in listeners.iter().skip(1) {
+        all.push_str(", ");
+        all.push_str(&address.to_string());
+    }
+    info!("LISTEN_FDS: taking the sockets of the service manager, instead of the Listen lines: {all}");
+    for Listener { address, .. } in listeners {
+        info!("Server listening on {address}");
+    }
+    adjust_all(server, listeners);
 }
 
 /// Gives a listener the socket options of a new configuration, for the connections to come.
@@ -95,23 +152,64 @@ pub(super) fn adjust(server: &Server, socket: BorrowedFd<'_>) {
     }
 }
 
-/// Brings the listeners to a new configuration: keeps those it has too, opens the new ones, closes the rest. An error
-/// leaves everything as it was.
-pub(super) fn reopen(server: &Server, listeners: &mut Vec<Listener>) -> Result<(), ListenError> {
-    let mut opened = Vec::new();
-    for line in &server.listen {
-        if !listeners.iter().any(|listener| listener.listen.is_same_place(line)) {
-            opened.push(open_new(server, line)?);
+/// As [`adjust`], for all sockets of listeners.
+pub(super) fn adjust_all(server: &Server, listeners: &[Listener]) {
+    sockets(listeners).for_each(|socket| adjust(server, socket.as_fd()));
+}
+
+/// All sockets of listeners, in order.
+pub(super) fn sockets(listeners: &[Listener]) -> impl Iterator<Item = &Arc<OwnedFd>> {
+    listeners.iter().flat_map(|listener| &listener.sockets)
+}
+
+/// Shares the sockets out between the workers of ReusePort mode. None is left out, for connections wait at each; where a place
+/// has fewer sockets than there are workers, some share one. Taken whole, so that a socket closes with the last worker that has it.
+pub(super) fn share_out(listeners: Vec<Listener>, workers: usize) -> Vec<Vec<Arc<OwnedFd>>> {
+    let mut shares = vec![Vec::new(); workers];
+    for Listener { sockets, .. } in &listeners {
+        for turn in 0..sockets.len().max(workers) {
+            let (worker, socket) = (turn % workers.max(1), turn % sockets.len().max(1));
+            if let (Some(share), Some(socket)) = (shares.get_mut(worker), sockets.get(socket)) {
+                share.push(Arc::clone(socket));
+            }
         }
     }
-    listeners.retain(|listener| {
-        let kept = server.listen.iter().any(|line| listener.listen.is_same_place(line));
-        match kept {
-            true => adjust(server, listener.socket.as_fd()),
-            false => info!("no longer listening on {}", listener.address),
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    fn listener(sockets: usize) -> Listener {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let socket = || Arc::new(OwnedFd::from(File::open("/dev/null").unwrap()));
+        Listener { listen: Listen::passed(address), address, sockets: (0..sockets).map(|_| socket()).collect() }
+    }
+
+    #[test]
+    fn every_worker_has_each_place_and_no_socket_is_left_out() {
+        for (sockets, workers) in [(1, 1), (1, 3), (2, 3), (3, 2), (4, 1), (5, 5)] {
+            let places = vec![listener(sockets), listener(1)];
+            let shares = share_out(places.clone(), workers);
+            assert_eq!(shares.len(), workers);
+            for place in &places {
+                let has = |share: &Vec<Arc<OwnedFd>>, socket| share.iter().any(|own| Arc::ptr_eq(own, socket));
+                for share in &shares {
+                    assert!(place.sockets.iter().any(|socket| has(share, socket)), "{sockets} for {workers}");
+                }
+                for socket in &place.sockets {
+                    let count = shares.iter().filter(|share| has(share, socket)).count();
+                    assert!(count >= 1 && (count == 1 || place.sockets.len() < workers), "{sockets} for {workers}");
+                }
+                for share in &shares {
+                    let mut seen: Vec<_> = share.iter().map(Arc::as_ptr).collect();
+                    seen.sort_unstable();
+                    seen.dedup();
+                    assert_eq!(seen.len(), share.len(), "none twice in one event queue");
+                }
+            }
         }
-        kept
-    });
-    listeners.append(&mut opened);
-    Ok(())
+    }
 }

@@ -4,81 +4,114 @@ use std::sync::Arc;
 
 use ::log::{error, info, warn};
 
-use crate::config::{LogTarget, Scheduler as Mode};
+use crate::config::{Config, LogTarget, Options, Scheduler as Mode, Server};
 use crate::log;
 use crate::server::budget::heap_bytes;
 use crate::server::confine;
-use crate::server::listeners::reopen;
+use crate::server::link::Word;
+use crate::server::listeners::{adjust_all, reopen};
 use crate::server::scheduler::Scheduler;
 use crate::sys::clock::monotonic_us;
 use crate::sys::heap;
 use crate::vhost::live::Live;
 
 /// Sends messages where the configuration says.
-pub(super) fn open_log(live: &Live) -> Result<(), log::LogError> {
-    let target = match live.config().server.log_target {
+pub(super) fn open_log(server: &Server) -> Result<(), log::LogError> {
+    let target = match server.log_target {
         LogTarget::Stderr => log::Target::Stderr,
         LogTarget::Syslog => log::Target::Syslog,
     };
     log::init(target, log::DEFAULT_LEVEL)
 }
 
+/// Reads the configuration again, and says what is wrong with it; `None` when anything is.
+pub(super) fn read_anew(options: &Options) -> Option<Config> {
+    match crate::config::load(options) {
+        Ok((config, warnings)) => {
+            for warning in &warnings {
+                warn!("{warning}");
+            }
+            Some(config)
+        }
+        Err(report) => {
+            for diagnostic in &report.diagnostics {
+                error!("{diagnostic}");
+            }
+            error!("reload refused: {}; the server goes on as it was", report.errors());
+            None
+        }
+    }
+}
+
 impl Scheduler {
-    /// SIGHUP: reads everything first; what is wrong, or can not change while the server runs, changes nothing.
+    /// SIGHUP: reads everything first; what is wrong, or can not change while the server runs, changes nothing. A keeper is told
+    /// what it came to, and has another server started where that can do what this one can not.
     pub(super) fn reload(&mut self) {
         if let Some(notifier) = &self.notifier {
             let _ = notifier.reloading(monotonic_us());
         }
-        self.try_reload();
+        let word = self.try_reload();
         if let Some(notifier) = &self.notifier {
             let _ = notifier.ready();
         }
+        if let Some(keeper) = &self.keeper {
+            keeper.say(word);
+        }
     }
 
-    fn try_reload(&mut self) {
+    fn try_reload(&mut self) -> Word {
         if let Some(why) = confine::out_of_reach(&self.options) {
-            return error!("reload refused: needs restart: {why}");
+            if self.keeper.is_some() {
+                info!("another server is to take over: {why}");
+                return Word::HandOver;
+            }
+            error!("reload refused: needs restart: {why}");
+            return Word::Refused;
         }
         let before = heap::held();
-        let (config, warnings) = match crate::config::load(&self.options) {
-            Ok(loaded) => loaded,
-            Err(report) => {
-                for diagnostic in &report.diagnostics {
-                    error!("{diagnostic}");
-                }
-                return error!("reload refused: {}; the server goes on as it was", report.errors());
-            }
-        };
-        for warning in &warnings {
-            warn!("{warning}");
-        }
+        let Some(config) = read_anew(&self.options) else { return Word::Refused };
         let grown = heap::held().saturating_sub(before);
-        if heap_bytes(grown) > self.heap {
-            return error!("reload refused: needs restart: MemoryLimit: {} KB of configuration", grown / 1024);
-        }
         let old = self.shared.live();
-        let mut refused: Vec<&'static str> = old.config().server.needs_restart(&config.server).collect();
+        let mut keys: Vec<&'static str> = old.config().server.needs_restart(&config.server).collect();
+        let kept = self.keeper.is_some() && !keys.contains(&"PidFile");
         let (listen, now) = (&config.server.listen, &old.config().server.listen);
         let same = listen.len() == now.len() && listen.iter().zip(now).all(|(a, b)| a.is_same_place(b));
-        if config.server.scheduler == Mode::ReusePort && !same {
-            refused.push("Listen");
+        // A keeper holds every socket.
+        if !same && (self.keeper.is_some() || config.server.scheduler == Mode::ReusePort) {
+            keys.push("Listen");
         }
-        self.confinement.needs_restart(&config, &mut refused);
-        if !refused.is_empty() {
-            return error!("reload refused: needs restart: {}", refused.join(", "));
+        self.confinement.needs_restart(&config, &mut keys);
+        if heap_bytes(grown) > self.heap {
+            if !kept {
+                error!("reload refused: needs restart: MemoryLimit: {} KB of configuration", grown / 1024);
+                return Word::Refused;
+            }
+            keys.push("MemoryLimit");
         }
-        if config.server.scheduler == Mode::Fair
-            && let Err(error) = reopen(&config.server, &mut self.listeners)
-        {
-            let restart = if error.needs_rights() { "needs restart: Listen: " } else { "" };
-            return error!("reload refused: {restart}{error}");
+        if !keys.is_empty() {
+            let keys = keys.join(", ");
+            if kept {
+                info!("another server is to take over: {keys}");
+                return Word::HandOver;
+            }
+            error!("reload refused: needs restart: {keys}");
+            return Word::Refused;
+        }
+        if config.server.scheduler == Mode::Fair && self.keeper.is_none() {
+            if let Err(error) = reopen(&config.server, &mut self.listeners) {
+                let restart = if error.needs_rights() { "needs restart: Listen: " } else { "" };
+                error!("reload refused: {restart}{error}");
+                return Word::Refused;
+            }
+        } else {
+            adjust_all(&config.server, &self.listeners);
         }
         self.acceptor.configure(&config.server);
-        let live = Arc::new(Live::new(config));
-        if let Err(error) = open_log(&live) {
+        if let Err(error) = open_log(&config.server) {
             warn!("{error}");
         }
-        self.shared.set_live(live);
+        self.shared.set_live(Arc::new(Live::new(config)));
         info!("configuration reloaded");
+        Word::Reloaded
     }
 }

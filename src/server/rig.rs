@@ -1,6 +1,7 @@
 //! One connection without a network: what a worker does with it, driven step by step over the loopback transport. For tests and
 //! fuzzing (feature `test-switches`).
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use crate::server::budget::Budget;
 use crate::server::connection::{Connection, Waiting};
 use crate::server::io::{Io, Next, Ready};
 use crate::sys::clock::wall_seconds;
-use crate::sys::file::open_null;
 use crate::sys::socket::Peer;
 use crate::vhost::live::Live;
 
@@ -40,7 +40,7 @@ impl Rig {
         let mut io = Io::new(Loopback, &live, &budget).expect("a worker's memory");
         let now = io.clock.now();
         io.clock.set_wall(wall_seconds());
-        Rig { io, now, connection: None, spare: Some(open_null().expect("/dev/null")) }
+        Rig { io, now, connection: None, spare: Some(File::open("/dev/null").expect("/dev/null").into()) }
     }
 
     /// Opens a connection; one that is open is closed first. The wire is as new, with room for everything.

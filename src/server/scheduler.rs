@@ -10,7 +10,8 @@ use ::log::info;
 use crate::config::Options;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::confine::Confinement;
-use crate::server::listeners::Listener;
+use crate::server::link::Link;
+use crate::server::listeners::{Listener, sockets};
 use crate::server::shared::{SPECIAL, Shared};
 use crate::server::state;
 use crate::sys::epoll::{Epoll, Events, Interest};
@@ -20,6 +21,8 @@ use crate::sys::signal::{Signal, SignalFd};
 
 /// The signals by epoll's name.
 const SIGNALS: u64 = SPECIAL - 1;
+/// How long nothing must happen after start until what was needed for it is let go of, milliseconds.
+const SETTLE_MS: u32 = 100;
 
 /// The scheduler.
 pub(super) struct Scheduler {
@@ -32,7 +35,9 @@ pub(super) struct Scheduler {
     pub(super) listeners: Vec<Listener>,
     pub(super) acceptor: Acceptor,
     pub(super) signals: SignalFd,
+    /// The service manager, unless that is the keeper's to tell.
     pub(super) notifier: Option<Notifier>,
+    pub(super) keeper: Option<Link>,
     pub(super) epoll: Epoll,
 }
 
@@ -42,19 +47,18 @@ impl Scheduler {
         self.epoll.add(self.signals.as_fd(), Interest::Read, SIGNALS)?;
         let mut watched = false;
         let mut events = Events::with_capacity(16);
-        let mut started = false;
+        let mut starting = Some(SETTLE_MS);
         loop {
             if !watched && self.acceptor.may_accept() {
                 self.watch()?;
                 watched = true;
             }
-            let patience = (!watched).then_some(RETRY_MS);
-            if !started {
-                // Start-up code and its tables are not needed again.
-                release_pages();
-                started = true;
-            }
+            let patience = if watched { starting } else { Some(RETRY_MS) };
             self.epoll.wait(&mut events, patience)?;
+            if events.is_empty() && starting.take().is_some() {
+                // Start-up code and its tables are not needed again, now that the workers have begun too.
+                release_pages();
+            }
             for index in 0..events.len() {
                 let Some(event) = events.get(index) else { break };
                 if event.data == SIGNALS {
@@ -83,21 +87,21 @@ impl Scheduler {
     }
 
     fn watch(&self) -> io::Result<()> {
-        for (number, listener) in self.listeners.iter().enumerate() {
-            self.epoll.add(listener.socket.as_fd(), Interest::Read, number as u64)?;
+        for (number, socket) in sockets(&self.listeners).enumerate() {
+            self.epoll.add(socket.as_fd(), Interest::Read, number as u64)?;
         }
         Ok(())
     }
 
     fn unwatch(&self) {
-        for listener in &self.listeners {
-            let _ = self.epoll.remove(listener.socket.as_fd());
+        for socket in sockets(&self.listeners) {
+            let _ = self.epoll.remove(socket.as_fd());
         }
     }
 
     fn take(&mut self, number: u64) -> Burst {
-        match self.listeners.get(number as usize) {
-            Some(listener) => self.acceptor.accept(listener.socket.as_fd()),
+        match sockets(&self.listeners).nth(number as usize) {
+            Some(socket) => self.acceptor.accept(socket.as_fd()),
             None => Burst::Done,
         }
     }
@@ -109,8 +113,8 @@ impl Scheduler {
         }
         self.unwatch();
         // Closing a listener resets those who wait at it, their requests sent already.
-        for listener in &self.listeners {
-            self.acceptor.accept(listener.socket.as_fd());
+        for socket in sockets(&self.listeners) {
+            self.acceptor.accept(socket.as_fd());
         }
         self.listeners.clear();
         self.shared.stopping.store(true, Ordering::Release);

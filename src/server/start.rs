@@ -1,4 +1,5 @@
-//! Start-up, in the one order that is safe: read, divide memory, bind, drop rights, spawn, then serve.
+//! Start-up, in the one order that is safe: what `boot` does with the rights of whoever started it, then divide memory, drop rights,
+//! spawn, serve. With a keeper the second part is done by each of its servers.
 
 use std::fmt;
 use std::io;
@@ -8,34 +9,38 @@ use std::sync::Arc;
 
 use ::log::{info, warn};
 
-use crate::config::{Config, LogTarget, Options, Scheduler as Mode};
+use crate::config::{Config, Options, Scheduler as Mode};
 use crate::limits::STACK_SIZE;
 use crate::log;
 use crate::plugin::transport::Transport;
 use crate::plugins::DefaultTransport;
 use crate::server::acceptor::Acceptor;
 use crate::server::addresses::Addresses;
+use crate::server::boot::{Boot, divide, identity};
 use crate::server::budget::{Budget, BudgetError};
 use crate::server::confine::{self, ConfineError};
 use crate::server::io::Io;
-use crate::server::listeners::{ListenError, Listener, open, open_again};
-use crate::server::reload::open_log;
+use crate::server::keeper::keep;
+use crate::server::link::{Link, Word};
+use crate::server::listeners::{ListenError, share_out};
 use crate::server::scheduler::Scheduler;
 use crate::server::shared::{Gate, SPECIAL, Shared};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
-use crate::sys::credentials::{Identity, lookup_user};
+use crate::sys::activation::ActivationError;
+use crate::sys::child::End;
 use crate::sys::epoll::{Epoll, Events, Interest};
-use crate::sys::lockfile::{PidFile, PidFileError};
+use crate::sys::lockfile::PidFileError;
 use crate::sys::notify::Notifier;
-use crate::sys::process::{Daemon, cpu_count, is_root, raise_nofile, set_thread_name};
-use crate::sys::signal::{Signal, SignalFd, block, ignore_pipe};
+use crate::sys::process::set_thread_name;
+use crate::sys::signal::{Signal, SignalFd};
 use crate::sys::slots::Slots;
 use crate::sys::thread::{self, Thread};
 use crate::sys::{fault, heap};
 use crate::vhost::live::Live;
 
 /// The signals the scheduler hears; blocked in every thread.
-const SIGNALS: [Signal; 6] = [Signal::Term, Signal::Int, Signal::Quit, Signal::Hup, Signal::Usr1, Signal::Usr2];
+pub(super) const SIGNALS: [Signal; 6] =
+    [Signal::Term, Signal::Int, Signal::Quit, Signal::Hup, Signal::Usr1, Signal::Usr2];
 
 /// Why the server did not start.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub enum StartError {
     Budget(BudgetError),
     /// A place can not be listened on.
     Listen(ListenError),
+    /// What the service manager has passed can not be listened on.
+    Passed(ActivationError),
     /// The PID file can not be had.
     PidFile(PidFileError),
     /// `User` names nobody.
@@ -52,6 +59,8 @@ pub enum StartError {
     Confine(ConfineError),
     /// The log target is not there.
     Log(log::LogError),
+    /// The keeper's first server ended before it was up; it has said why.
+    Server(End),
     /// The system refused something else.
     System(&'static str, io::Error),
 }
@@ -61,12 +70,14 @@ impl fmt::Display for StartError {
         match self {
             StartError::Budget(error) => error.fmt(f),
             StartError::Listen(error) => error.fmt(f),
+            StartError::Passed(error) => error.fmt(f),
             StartError::PidFile(error) => error.fmt(f),
             StartError::NoUser(name) => {
                 write!(f, "User {name}: no such user in /etc/passwd; create it, or name one that is there")
             }
             StartError::Confine(error) => error.fmt(f),
             StartError::Log(error) => error.fmt(f),
+            StartError::Server(end) => write!(f, "the server did not come up: {end}"),
             StartError::System(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -74,73 +85,43 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System(what, error)
 }
 
 /// Whether the server of a configuration could divide its memory and become its `User`: what is left of a check once every
 /// file was read. Raises the limit of open files as a start does.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    divide(config).and_then(|_| identity(config.server.user.as_deref())).map(|_| ())
-}
-
-/// Divides the memory ceiling of a configuration.
-fn divide(config: &Config) -> Result<Budget, StartError> {
-    let (server, cpus) = (&config.server, cpu_count());
-    let cap = server.fd_limit.map(u64::from);
-    let descriptors =
-        raise_nofile(Budget::descriptors_wanted(server, cpus), cap).map_err(system("cannot raise the file limit"))?;
-    Budget::new(server, cpus, descriptors, heap::held()).map_err(StartError::Budget)
-}
-
-/// Whom to become: nobody else unless started as root.
-fn identity(user: Option<&str>) -> Result<Option<Identity>, StartError> {
-    let Some(name) = user.filter(|_| is_root()) else { return Ok(None) };
-    let found = lookup_user(name).map_err(system("cannot read /etc/passwd"))?;
-    found.map(Some).ok_or_else(|| StartError::NoUser(name.to_string()))
+    divide(config, heap::held()).and_then(|_| identity(config.server.user.as_deref())).map(|_| ())
 }
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
 pub fn run(config: Config, options: Options) -> Result<(), StartError> {
-    let mut options = options.anchored(&config);
-    let daemon = match config.server.daemon {
-        true => Some(Daemon::start().map_err(system("cannot go into the background"))?),
-        false => None,
-    };
-    let live = Arc::new(Live::new(config));
-    open_log(&live).map_err(StartError::Log)?;
-    #[cfg(feature = "test-switches")]
-    obey_test_switches();
-    let server = &live.config().server;
-    fault::install().map_err(system("cannot install the fault report"))?;
-    ignore_pipe().map_err(system("cannot ignore SIGPIPE"))?;
-    block(&SIGNALS).map_err(system("cannot block signals"))?;
-    let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
-
-    let budget = divide(live.config())?;
-    let identity = identity(server.user.as_deref())?;
-    let listeners = open(server).map_err(StartError::Listen)?;
-    let pid_file = match &server.pid_file {
-        Some(path) => Some(PidFile::create(path).map_err(StartError::PidFile)?),
-        None => None,
-    };
-    if server.daemon && server.log_target == LogTarget::Stderr {
-        warn!(
-            "in the background messages to stderr are lost once the server is up: write LogTarget syslog in [SERVER]"
-        );
+    let mut boot = Boot::new(config, options)?;
+    if !boot.plan.config.server.supervise {
+        return serve(boot, None);
     }
-    let others = match server.scheduler {
-        Mode::Fair => Vec::new(),
-        Mode::ReusePort => (1..budget.workers)
-            .map(|_| open_again(server, &listeners))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(StartError::Listen)?,
-    };
-    let notifier = Notifier::from_env().unwrap_or_else(|error| {
-        warn!("NOTIFY_SOCKET: {error}; the service manager is not told");
-        None
-    });
+    match keep(&mut boot)? {
+        Some(keeper) => serve(boot, Some(keeper)),
+        None => Ok(()),
+    }
+}
+
+/// The server itself: gives rights up, takes its memory, starts its threads and serves.
+fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
+    let Boot { plan, mut options, daemon, pid_file } = boot;
+    set_thread_name("monkey: server");
+    let bind = || keeper.as_ref().map_or(Ok(()), Link::bind).map_err(system("cannot serve without its keeper"));
+    bind()?;
+    let budget = divide(&plan.config, heap::held())?;
+    let (identity, listeners) = (plan.identity, plan.listeners);
+    let live = Arc::new(Live::new(plan.config));
+    let server = &live.config().server;
+    let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
+    let notifier = if keeper.is_some() { None } else { Notifier::from_env_or_warn() };
     let confinement = confine::apply(live.config(), identity, pid_file.as_ref()).map_err(StartError::Confine)?;
+    // A change of identity makes the kernel forget it.
+    bind()?;
     options.confined = server.chroot.clone();
     warn_about_roots(&live);
 
@@ -152,17 +133,14 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         _ => Some(Addresses::new(budget.slots).map_err(system("cannot map the table of addresses"))?),
     };
     let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, addresses, Arc::clone(&live)));
-    let (listeners, mut sets) = match server.scheduler {
+    let (listeners, mut shares) = match server.scheduler {
         Mode::Fair => (listeners, Vec::new()),
-        Mode::ReusePort => {
-            let first = listeners.into_iter().map(|listener: Listener| listener.socket).collect();
-            (Vec::new(), std::iter::once(first).chain(others).collect())
-        }
+        Mode::ReusePort => (Vec::new(), share_out(listeners, budget.workers)),
     };
-    sets.reverse();
+    shares.reverse();
     let mut workers = Vec::with_capacity(budget.workers);
     for owner in 0..budget.workers as u8 {
-        let own = sets.pop().map(|sockets| Listeners {
+        let own = shares.pop().map(|sockets| Listeners {
             sockets,
             acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), server),
             watched: false,
@@ -179,8 +157,8 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         listeners,
         signals,
         notifier,
+        keeper,
     };
-    set_thread_name("monkey: server");
     info!("{budget}");
     info!(
         "process {}: {} workers, up to {} connections; plugins: {}",
@@ -193,7 +171,11 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
         let _ = notifier.ready();
     }
     if let Some(daemon) = daemon {
-        daemon.ready().map_err(system("cannot go into the background"))?;
+        let ready = if scheduler.keeper.is_some() { daemon.detach() } else { daemon.ready() };
+        ready.map_err(system("cannot go into the background"))?;
+    }
+    if let Some(keeper) = &scheduler.keeper {
+        keeper.say(Word::Up);
     }
     drop(live);
     scheduler.run().map_err(system("the event loop failed"))?;
@@ -205,19 +187,6 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
     }
     info!("stopped");
     Ok(())
-}
-
-/// Test builds: does without what the kernel of an emulator or of an old device lacks.
-#[cfg(feature = "test-switches")]
-fn obey_test_switches() {
-    if std::env::var_os("MONKEY_TEST_WALK").is_some_and(|value| value == "1") {
-        crate::sys::file::force_walk();
-        info!("MONKEY_TEST_WALK: paths are opened one component at a time");
-    }
-    if let Some(name) = std::env::var_os("MONKEY_TEST_TRANSPORT") {
-        let known = crate::plugins::trial::transport::choose(name.as_encoded_bytes());
-        info!("MONKEY_TEST_TRANSPORT: {} {}", name.display(), if known { "moves the bytes" } else { "is not known" });
-    }
 }
 
 fn warn_about_roots(live: &Live) {

@@ -31,7 +31,7 @@ const EVICTIONS: u32 = 4;
 /// The listeners of a worker that accepts for itself.
 pub struct Listeners {
     /// The sockets; epoll calls the first one [`SPECIAL`].
-    pub sockets: Vec<OwnedFd>,
+    pub sockets: Vec<Arc<OwnedFd>>,
     /// What takes in.
     pub acceptor: Acceptor,
     /// Whether epoll watches them.
@@ -321,6 +321,8 @@ impl<T: Transport> Worker<T> {
         if let Some(mut listeners) = self.listeners.take() {
             // Closing a listener resets those who wait at it, their requests sent already.
             for socket in &listeners.sockets {
+                // Others may hold it: it is not gone from the queue of events with our descriptor.
+                let _ = gate.epoll.remove(socket.as_fd());
                 listeners.acceptor.accept(socket.as_fd());
             }
         }

@@ -109,6 +109,8 @@ impl Epoll {
     }
 
     /// Waits up to `timeout` milliseconds, for ever when None. An interrupted wait is an empty one.
+    // Stands where it is used: code that a sleeping thread comes back to keeps the pages around it resident.
+    #[inline(always)]
     pub fn wait(&self, events: &mut Events, timeout: Option<u32>) -> Result<(), Errno> {
         let timeout = timeout.map_or(-1, |ms| i32::try_from(ms).unwrap_or(i32::MAX));
         let room = i32::try_from(events.buffer.len()).unwrap_or(i32::MAX);

@@ -53,11 +53,26 @@ pub fn running() -> Image {
 /// Lets go of the program's own pages that nothing writes to: code and constants that were used once, at start. The kernel
 /// may drop them at once and reads those that are used again back from the file, or from its cache of it (madvise(2),
 /// MADV_DONTNEED on a private file mapping). Does nothing where the program's segments can not be told.
+#[inline(always)]
 pub fn release_pages() {
+    // All of them known before the first is gone: the headers themselves are in one, and one page that is read comes back with
+    // its neighbours. For the same reason this stands where it is used.
+    for (from, length) in read_only_pages() {
+        // SAFETY: the range lies in a read-only segment of our own program, which the kernel mapped from its file; dropped
+        // pages come back from there with the same content.
+        unsafe { libc::madvise(from as *mut libc::c_void, length, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Most segments of a program that are looked at. Linkers write two or three that nothing writes to.
+const SEGMENTS_MAX: usize = 4;
+
+/// The whole pages of the segments that nothing writes to, each with its length in bytes.
+fn read_only_pages() -> heapless::Vec<(usize, usize), SEGMENTS_MAX> {
+    let mut pages = heapless::Vec::new();
     let headers = program_headers();
-    let Some(base) = load_base(headers) else { return };
-    let pages = headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0);
-    for header in pages {
+    let Some(base) = load_base(headers) else { return pages };
+    for header in headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0) {
         let (Ok(start), Ok(length)) = (usize::try_from(header.p_vaddr), usize::try_from(header.p_memsz)) else {
             continue;
         };
@@ -65,11 +80,10 @@ pub fn release_pages() {
         let from = base.wrapping_add(start).next_multiple_of(PAGE);
         let to = base.wrapping_add(start).wrapping_add(length) & !(PAGE - 1);
         if from < to {
-            // SAFETY: the range lies in a read-only segment of our own program, which the kernel mapped from its file;
-            // dropped pages come back from there with the same content.
-            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+            let _ = pages.push((from, to - from));
         }
     }
+    pages
 }
 
 /// The smallest page. Where pages are larger (16 KB on a Raspberry Pi 5) madvise refuses a start inside one, and nothing is lost.

@@ -4,6 +4,8 @@
 //! `std::io::Result` at start-up.
 #![allow(unsafe_code)]
 
+pub mod activation;
+pub mod child;
 pub mod clock;
 pub mod confine;
 pub mod credentials;

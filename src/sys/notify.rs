@@ -23,6 +23,14 @@ impl Notifier {
         }
     }
 
+    /// As [`Notifier::from_env`]; an address that can not be reached is a warning.
+    pub fn from_env_or_warn() -> Option<Notifier> {
+        Notifier::from_env().unwrap_or_else(|error| {
+            ::log::warn!("NOTIFY_SOCKET: {error}; the service manager is not told");
+            None
+        })
+    }
+
     fn connect(address: &[u8]) -> io::Result<Notifier> {
         let address = match address.split_first() {
             Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
@@ -39,6 +47,15 @@ impl Notifier {
     /// The server is up, or a reload is complete.
     pub fn ready(&self) -> io::Result<()> {
         self.send("READY=1\n")
+    }
+
+    /// As [`Notifier::ready`], from the keeper of a server: it is the process to be watched and signalled, whichever it started
+    /// meanwhile.
+    pub fn ready_as_main(&self) -> io::Result<()> {
+        let mut state = heapless::String::<64>::new();
+        // 17 bytes and at most 10 digits always fit.
+        let _ = writeln!(state, "READY=1\nMAINPID={}", std::process::id());
+        self.send(&state)
     }
 
     /// A reload begins; [`Notifier::ready`] ends it. `monotonic_usec` is CLOCK_MONOTONIC now, in microseconds: the manager
@@ -81,7 +98,7 @@ mod tests {
             if let Some(notifier) = notifier {
                 notifier.ready().unwrap();
                 notifier.reloading(u64::MAX).unwrap();
-                notifier.ready().unwrap();
+                notifier.ready_as_main().unwrap();
                 notifier.stopping().unwrap();
             }
             testing::pass();
@@ -98,7 +115,9 @@ mod tests {
             testing::run(testing::command(NAME, "told").env("NOTIFY_SOCKET", variable)).assert_pass();
             assert_eq!(receive(&socket), "READY=1\n");
             assert_eq!(receive(&socket), "RELOADING=1\nMONOTONIC_USEC=18446744073709551615\n");
-            assert_eq!(receive(&socket), "READY=1\n");
+            let main = receive(&socket);
+            let pid = main.strip_prefix("READY=1\nMAINPID=").and_then(|rest| rest.strip_suffix('\n'));
+            assert!(pid.is_some_and(|pid| pid.parse::<u32>().is_ok()), "{main:?}");
             assert_eq!(receive(&socket), "STOPPING=1\n");
         }
         testing::run(testing::command(NAME, "alone").env_remove("NOTIFY_SOCKET")).assert_pass();

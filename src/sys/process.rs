@@ -2,6 +2,7 @@
 //!
 //! Sources: daemon(7), fork(2), prlimit(2), sched_setaffinity(2), prctl(2).
 
+use super::child::fork;
 use super::fd::{check, check_long};
 use super::file::read_small;
 use std::fs::{File, OpenOptions};
@@ -29,8 +30,7 @@ impl Daemon {
         // Opened now because it can be out of reach later, in a chroot or under a sandbox.
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let (reader, parent) = io::pipe()?;
-        let first = fork()?;
-        if first != 0 {
+        if let Some(first) = fork()? {
             drop(parent);
             exit_with(reader, first);
         }
@@ -40,21 +40,28 @@ impl Daemon {
             check(libc::setsid())?;
             libc::umask(0o022);
         }
-        if fork()? != 0 {
+        if fork()?.is_some() {
             // SAFETY: _exit ends the middle process without running the exit handlers that belong to the others.
             unsafe { libc::_exit(0) };
         }
         Ok(Daemon { parent, null })
     }
 
-    /// Says that the server is up: the working directory becomes `/`, stdin, stdout and stderr become /dev/null, and the
-    /// waiting process exits 0. On an error it has not exited yet and will exit 1.
-    pub fn ready(mut self) -> io::Result<()> {
+    /// Lets go of what the process shares with the one that started it: the working directory becomes `/`, stdin, stdout and
+    /// stderr become /dev/null. For a process that was forked off this one; [`Daemon::ready`] does it too.
+    pub fn detach(&self) -> io::Result<()> {
         std::env::set_current_dir("/")?;
         for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
             // SAFETY: both are open descriptors or numbers of the standard ones, which no Rust value owns.
             check(unsafe { libc::dup2(self.null.as_raw_fd(), standard) })?;
         }
+        Ok(())
+    }
+
+    /// Says that the server is up: as [`Daemon::detach`], and the waiting process exits 0. On an error it has not exited yet and
+    /// will exit 1.
+    pub fn ready(mut self) -> io::Result<()> {
+        self.detach()?;
         match self.parent.write_all(b"R") {
             // Whoever waited was killed meanwhile: nobody is left to tell, and the server is up.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -63,17 +70,11 @@ impl Daemon {
     }
 }
 
-fn fork() -> io::Result<libc::pid_t> {
-    // SAFETY: the caller has one thread (see Daemon::start), so that the child is a whole copy with no lock held by a
-    // thread that is not there.
-    check(unsafe { libc::fork() })
-}
-
 /// The part of the process that was started: waits, and passes the child's word on as an exit status.
-fn exit_with(mut reader: PipeReader, child: libc::pid_t) -> ! {
+fn exit_with(mut reader: PipeReader, child: u32) -> ! {
     let mut status = 0;
     // SAFETY: `status` outlives the call; the child is ours and not waited for elsewhere.
-    while unsafe { libc::waitpid(child, &mut status, 0) } == -1
+    while unsafe { libc::waitpid(child.cast_signed(), &mut status, 0) } == -1
         && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
     {}
     let mut word = [0u8];
