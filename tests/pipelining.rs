@@ -79,7 +79,7 @@ fn many_clients_that_read_late_share_the_buffers_there_are() {
     }
     let files = Setup::new().file("a.txt", "alpha").file("b.txt", "bravo").file("big.bin", pattern(100_000));
     // One worker, with one or two of the largest buffers.
-    let server = files.file("small.bin", pattern(9000)).workers(1).server("MemoryLimit 3000").start();
+    let server = files.file("small.bin", pattern(9000)).workers(1).server("MemoryLimit 3200").start();
     let requests: Vec<_> = (0..40).flat_map(|_| mixture()).collect();
     let text: String = requests.iter().map(|(request, ..)| request.as_str()).collect();
     std::thread::scope(|scope| {

@@ -17,6 +17,7 @@ use crate::server::state;
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::image::release_pages;
 use crate::sys::notify::Notifier;
+use crate::sys::process::Statm;
 use crate::sys::signal::{Signal, SignalFd};
 
 /// The signals by epoll's name.
@@ -37,6 +38,7 @@ pub(super) struct Scheduler {
     pub(super) signals: SignalFd,
     /// The service manager, unless that is the keeper's to tell.
     pub(super) notifier: Option<Notifier>,
+    pub(super) statm: Statm,
     pub(super) keeper: Option<Link>,
     pub(super) epoll: Epoll,
 }
@@ -74,7 +76,7 @@ impl Scheduler {
                                 self.stop(signal);
                                 return Ok(());
                             }
-                            Signal::Usr2 => state::tell(&self.shared),
+                            Signal::Usr2 => state::tell(&self.shared, &self.statm),
                             Signal::Child => {}
                         }
                     }

@@ -31,7 +31,7 @@ use crate::sys::child::End;
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::lockfile::PidFileError;
 use crate::sys::notify::Notifier;
-use crate::sys::process::set_thread_name;
+use crate::sys::process::{Statm, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd};
 use crate::sys::slots::Slots;
 use crate::sys::thread::{self, Thread};
@@ -119,6 +119,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     let server = &live.config().server;
     let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
     let notifier = if keeper.is_some() { None } else { Notifier::from_env_or_warn() };
+    let statm = Statm::open();
     let confinement = confine::apply(live.config(), identity, pid_file.as_ref()).map_err(StartError::Confine)?;
     // A change of identity makes the kernel forget it.
     bind()?;
@@ -157,6 +158,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         listeners,
         signals,
         notifier,
+        statm,
         keeper,
     };
     info!("{budget}");

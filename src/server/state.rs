@@ -10,10 +10,10 @@ use crate::server::connection::Waiting;
 use crate::server::io::Io;
 use crate::server::queues::Queues;
 use crate::server::shared::{Gate, Shared};
-use crate::sys::process::{open_descriptors, resident_kb};
+use crate::sys::process::{Statm, open_descriptors};
 
 /// Tells of the whole and asks the workers, each of which tells of itself at its next turn, which is now.
-pub(super) fn tell(shared: &Shared) {
+pub(super) fn tell(shared: &Shared, statm: &Statm) {
     let totals = &shared.totals;
     let total = |total: &std::sync::atomic::AtomicU32| total.load(Ordering::Relaxed);
     info!(
@@ -30,7 +30,7 @@ pub(super) fn tell(shared: &Shared) {
         total(&totals.no_descriptor),
         total(&totals.pauses),
         open_descriptors(shared.slots.len()),
-        resident_kb(),
+        statm.resident_kb(),
     );
     shared.asked.fetch_add(1, Ordering::Relaxed);
     shared.wake_workers();

@@ -4,10 +4,10 @@
 
 use super::child::fork;
 use super::fd::{check, check_long};
-use super::file::read_small;
+use super::file::read_at;
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
 /// A process that has gone into the background while the one that was started waits for its word.
@@ -146,15 +146,27 @@ pub fn open_descriptors(end: usize) -> usize {
     (0..end).filter(|&number| unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0).count()
 }
 
-/// KB of memory that are resident now (proc(5), statm); 0 where /proc is out of reach.
-pub fn resident_kb() -> usize {
-    let mut text = [0; 128];
-    let len = read_small(c"/proc/self/statm", &mut text).unwrap_or(0);
-    let text = text.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-    let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    // SAFETY: sysconf takes an integer.
-    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
-    pages.saturating_mul(page / 1024)
+/// Where the kernel tells how much memory this process has (proc(5), statm). Open from the start, for a chroot or a sandbox hides
+/// /proc.
+#[derive(Debug)]
+pub struct Statm(Option<File>);
+
+impl Statm {
+    /// Opens it for the calling process; a child of it needs its own.
+    pub fn open() -> Statm {
+        Statm(File::open("/proc/self/statm").ok())
+    }
+
+    /// KB that are resident now; 0 where there is no /proc.
+    pub fn resident_kb(&self) -> usize {
+        let mut text = [0; 128];
+        let len = self.0.as_ref().and_then(|file| read_at(file.as_fd(), &mut text, 0).ok()).unwrap_or(0);
+        let text = text.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+        let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        // SAFETY: sysconf takes an integer.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+        pages.saturating_mul(page / 1024)
+    }
 }
 
 /// Longest thread name in bytes; the kernel keeps no more (prctl(2), PR_SET_NAME).
@@ -207,10 +219,11 @@ mod tests {
     #[test]
     fn resident_memory_grows_with_what_is_touched() {
         if testing::role().is_some() {
-            let before = resident_kb();
+            let statm = Statm::open();
+            let before = statm.resident_kb();
             assert!(before > 100, "{before}");
             let held = std::hint::black_box(vec![1u8; 8 << 20]);
-            let grown = resident_kb().saturating_sub(before);
+            let grown = statm.resident_kb().saturating_sub(before);
             assert!((7 * 1024..10 * 1024).contains(&grown), "{grown}");
             drop(held);
             testing::pass();

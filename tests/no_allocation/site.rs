@@ -78,6 +78,7 @@ impl Site {
     MemoryLimit {memory}
     FDLimit 740
     Timeout {TIMEOUT}
+    RateWindow {TIMEOUT}
     KeepAliveTimeout 2
     MaxKeepAliveRequest 400
     OverCapacity TooBusy

@@ -56,6 +56,8 @@ const CATALOGUE: &[(&str, &str, u16)] = &[
     ("OPTIONS *", "", 200),
     ("POST /small.txt", "Content-Length: 4\n\nbody", 200),
     ("POST /large.bin", "Content-Length: 10\n\n0123456789", 200),
+    ("POST /small.txt", "Transfer-Encoding: chunked\n\n4;x=y\nbody\n0\nA: b\n\n", 200),
+    ("PUT /small.txt", "Transfer-Encoding: chunked\n\n4\nbody\n0\n\n", 405),
     ("POST /small.txt", "Content-Length: 9000\nConnection: close\n", 413),
     ("GET /small.txt", "Expect: other\n", 417),
     ("POST /small.txt", "Expect: 100-continue\nContent-Length: 4\n", 200),
@@ -84,6 +86,8 @@ const ODD: &[(&str, u16)] = &[
     ("GET / HTTP/3.0\nHost: localhost\n\n", 505),
     ("POST / HTTP/1.1\nHost: localhost\n\n", 411),
     ("POST / HTTP/1.1\nHost: localhost\nContent-Length: abc\n\n", 400),
+    ("POST / HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n\nx\n", 400),
+    ("POST / HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n\n2\nokay\n", 400),
     ("POST / HTTP/1.1\nHost: localhost\nContent-Length: 99999999999999999999\n\n", 413),
 ];
 
@@ -357,7 +361,7 @@ impl<'a> Traffic<'a> {
             let (request, answered) = match number % 5 {
                 0 => (Vec::new(), false),
                 1 => (get("/small.txt"), true),
-                2 => (wire(half_a_body), true),
+                2 => (wire(half_a_body), false),
                 3 => (wire("nonsense\n\n"), true),
                 _ => (get("/slow.bin"), false),
             };
