@@ -82,7 +82,7 @@ class Hostile:
 
     async def large_head(self, made):
         """A head that does not end, of a size for each kind of buffer."""
-        await self.send(made, b"GET / HTTP/1.1\r\nX: " + b"x" * self.rng.choice((500, 3000, 14_000)))
+        await self.send(made, b"GET / HTTP/1.1\r\nX: " + b"x" * self.rng.choice((900, 3900, 16_000)))
         await self.until_closed(made)
 
     async def silent(self, made):
@@ -124,9 +124,10 @@ class Hostile:
 
     async def pipeline(self, made):
         """Requests without end, no answer read."""
-        request = b"GET /small/39.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        # Answers that are gathered, to the last byte there is room for, or one by one.
+        path = self.rng.choice((b"/small/39.txt", b"/many/700.txt", b"/many/882.txt"))
         for _ in range(200):
-            await asyncio.wait_for(self.loop.sock_sendall(made, request * 50), 10)
+            await asyncio.wait_for(self.loop.sock_sendall(made, (b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path) * 50), 10)
 
     async def random_bytes(self, made):
         await self.send(made, self.rng.randbytes(self.rng.choice((1, 10, 100, 5000, 40_000))))
@@ -225,7 +226,7 @@ def rough(hostile):
             (hostile.slow_head, 80, 1),
             (hostile.silent, 60, 1),
             (hostile.reset, 8, 0.3),
-            (hostile.pipeline, 4, 1),
+            (hostile.pipeline, 8, 1),
             (hostile.random_bytes, 6, 0.3),
             (hostile.mutated, 12, 0.2),
             (hostile.broken_chunks, 10, 0.5),
