@@ -32,12 +32,13 @@ class Hostile:
         self.tasks = []
         self.number = 0
 
-    async def connect(self, network, receive=0):
+    async def connect(self, network):
         self.number += 1
         made = socket.socket()
         made.setblocking(False)
-        if receive:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        # Small, so that the kernel's memory for TCP, which is that of both sides here, is for the most part the server's.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768)
         # Closing is a reset: nothing of the client stays in the kernel.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         made.setsockopt(socket.SOL_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
@@ -79,6 +80,11 @@ class Hostile:
             await self.send(made, b"X-Slow: " + b"x" * (self.rng.randrange(3000) if big else 1) + b"\r\n")
             await asyncio.sleep(self.rng.uniform(0.3, 1.5))
 
+    async def large_head(self, made):
+        """A head that does not end, of a size for each kind of buffer."""
+        await self.send(made, b"GET / HTTP/1.1\r\nX: " + b"x" * self.rng.choice((900, 3900, 16_000)))
+        await self.until_closed(made)
+
     async def silent(self, made):
         await self.until_closed(made)
 
@@ -118,9 +124,10 @@ class Hostile:
 
     async def pipeline(self, made):
         """Requests without end, no answer read."""
-        request = b"GET /small/39.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        # Answers that are gathered, to the last byte there is room for, or one by one.
+        path = self.rng.choice((b"/small/39.txt", b"/many/700.txt", b"/many/882.txt"))
         for _ in range(200):
-            await asyncio.wait_for(self.loop.sock_sendall(made, request * 50), 10)
+            await asyncio.wait_for(self.loop.sock_sendall(made, (b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path) * 50), 10)
 
     async def random_bytes(self, made):
         await self.send(made, self.rng.randbytes(self.rng.choice((1, 10, 100, 5000, 40_000))))
@@ -188,7 +195,7 @@ class Hostile:
         for one in made:
             self.close(one)
 
-    async def client(self, network, behaviour, pause, receive):
+    async def client(self, network, behaviour, pause):
         """One client of a kind, over and over. Cut off in the middle at the end of the run, it holds its connection."""
         await asyncio.sleep(self.rng.uniform(0, min(pause * 2, 3)))
         while True:
@@ -196,7 +203,7 @@ class Hostile:
                 if behaviour == self.flood:
                     await self.flood(network)
                 else:
-                    made = await self.connect(network, receive)
+                    made = await self.connect(network)
                     try:
                         await behaviour(made)
                     except (OSError, TimeoutError, asyncio.TimeoutError):
@@ -206,8 +213,8 @@ class Hostile:
                 self.counts["hostile connections refused"] += 1
             await asyncio.sleep(pause * self.rng.uniform(0.5, 1.5))
 
-    def start(self, count, network, behaviour, pause, receive=0):
-        made = [asyncio.create_task(self.client(network, behaviour, pause, receive)) for _ in range(count)]
+    def start(self, count, network, behaviour, pause):
+        made = [asyncio.create_task(self.client(network, behaviour, pause)) for _ in range(count)]
         self.tasks += made
         return made
 
@@ -219,13 +226,14 @@ def rough(hostile):
             (hostile.slow_head, 80, 1),
             (hostile.silent, 60, 1),
             (hostile.reset, 8, 0.3),
-            (hostile.pipeline, 4, 1),
+            (hostile.pipeline, 8, 1),
             (hostile.random_bytes, 6, 0.3),
             (hostile.mutated, 12, 0.2),
             (hostile.broken_chunks, 10, 0.5),
             (hostile.stalled_upload, 40, 1),
             (hostile.scan, 3, 0.5),
             (hostile.never_reads, 30, 1),
+            (hostile.large_head, 90, 0.5),
         ),
         start=10,
     ):
@@ -255,7 +263,7 @@ async def run(port, seed, sizes, kind, stop, slow, release, report):
     while not stop.is_set():
         if kind == "many" and slow.is_set() != bool(readers):
             await cancelled(readers)
-            readers = [] if readers else hostile.start(sizes["slow"], 50, hostile.slow_reader, 1, receive=4096)
+            readers = [] if readers else hostile.start(sizes["slow"], 50, hostile.slow_reader, 1)
         await asyncio.sleep(0.1)
     await cancelled(hostile.tasks)
     hostile.counts["held at the end"] = len(hostile.held)
