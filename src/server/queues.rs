@@ -1,7 +1,8 @@
 //! Who waits for what, and until when: one queue a kind of wait, all with constant limits, so that the first of each is
-//! the first to run out.
+//! the first to run out. Those that hold a buffer of the pool stand in a queue of their own: when none is left, one of them has to
+//! give way, and there are never more of them than buffers.
 
-use crate::server::connection::{Connection, Waiting};
+use crate::server::connection::{Connection, Flag, Waiting};
 use crate::storage::queue::Queue;
 use crate::sys::slots::View;
 
@@ -35,6 +36,9 @@ pub struct Queues {
     send: Queue,
     farewell: Queue,
     turn: Queue,
+    head_holding: Queue,
+    body_holding: Queue,
+    send_holding: Queue,
     /// No limit runs out before this moment; None = nobody waits.
     next: Option<u32>,
 }
@@ -55,6 +59,9 @@ impl Queues {
             send: Queue::default(),
             farewell: Queue::default(),
             turn: Queue::default(),
+            head_holding: Queue::default(),
+            body_holding: Queue::default(),
+            send_holding: Queue::default(),
             next: None,
         }
     }
@@ -65,15 +72,18 @@ impl Queues {
         self.next = Some(now);
     }
 
-    fn queue(&mut self, waiting: Waiting) -> Option<&mut Queue> {
-        match waiting {
-            Waiting::Adoption => None,
-            Waiting::Head => Some(&mut self.head),
-            Waiting::Idle => Some(&mut self.idle),
-            Waiting::Body => Some(&mut self.body),
-            Waiting::Send => Some(&mut self.send),
-            Waiting::Farewell => Some(&mut self.farewell),
-            Waiting::Turn => Some(&mut self.turn),
+    fn queue(&mut self, waiting: Waiting, holds: bool) -> Option<&mut Queue> {
+        match (waiting, holds) {
+            (Waiting::Adoption, _) => None,
+            (Waiting::Head, false) => Some(&mut self.head),
+            (Waiting::Head, true) => Some(&mut self.head_holding),
+            (Waiting::Body, false) => Some(&mut self.body),
+            (Waiting::Body, true) => Some(&mut self.body_holding),
+            (Waiting::Send, false) => Some(&mut self.send),
+            (Waiting::Send, true) => Some(&mut self.send_holding),
+            (Waiting::Idle, _) => Some(&mut self.idle),
+            (Waiting::Farewell, _) => Some(&mut self.farewell),
+            (Waiting::Turn, _) => Some(&mut self.turn),
         }
     }
 
@@ -89,19 +99,21 @@ impl Queues {
     /// Puts a connection where it waits from `since` on.
     pub fn place(&mut self, view: &mut View<Connection>, index: u32, waiting: Waiting, since: u32, now: u32) {
         let Some(connection) = view.get(index as usize) else { return };
-        let old = connection.waiting;
+        let old = (connection.waiting, connection.is(Flag::Holds));
+        let holds = connection.holds_buffer();
         // Whoever was active since it got its place goes to the end, or it would hide the limits of those behind it.
         let unchanged = !before(connection.queued, since) || now.wrapping_sub(connection.queued) < LAG_MS;
         connection.since = since;
-        if old == waiting && unchanged {
+        if old == (waiting, holds) && unchanged {
             return;
         }
         connection.waiting = waiting;
+        connection.set(Flag::Holds, holds);
         connection.queued = now;
-        if let Some(queue) = self.queue(old) {
+        if let Some(queue) = self.queue(old.0, old.1) {
             queue.remove(view, index);
         }
-        if let Some(queue) = self.queue(waiting) {
+        if let Some(queue) = self.queue(waiting, holds) {
             queue.push_back(view, index);
         }
         let end = since.wrapping_add(self.limit(waiting));
@@ -112,8 +124,9 @@ impl Queues {
 
     /// Takes a connection out, before its slot is released.
     pub fn leave(&mut self, view: &mut View<Connection>, index: u32) {
-        let Some(waiting) = view.get(index as usize).map(|connection| connection.waiting) else { return };
-        if let Some(queue) = self.queue(waiting) {
+        let Some(connection) = view.get(index as usize) else { return };
+        let (waiting, holds) = (connection.waiting, connection.is(Flag::Holds));
+        if let Some(queue) = self.queue(waiting, holds) {
             queue.remove(view, index);
         }
     }
@@ -124,9 +137,18 @@ impl Queues {
             return None;
         }
         let mut earliest: Option<u32> = None;
-        for waiting in [Waiting::Head, Waiting::Idle, Waiting::Body, Waiting::Send, Waiting::Farewell] {
+        for (waiting, holds) in [
+            (Waiting::Head, false),
+            (Waiting::Head, true),
+            (Waiting::Idle, false),
+            (Waiting::Body, false),
+            (Waiting::Body, true),
+            (Waiting::Send, false),
+            (Waiting::Send, true),
+            (Waiting::Farewell, false),
+        ] {
             let limit = self.limit(waiting);
-            let Some(first) = self.queue(waiting).and_then(|queue| queue.front()) else { continue };
+            let Some(first) = self.queue(waiting, holds).and_then(|queue| queue.front()) else { continue };
             let Some(since) = view.get(first as usize).map(|connection| connection.since) else { continue };
             if now.wrapping_sub(since) >= limit {
                 return Some(first);
@@ -157,23 +179,40 @@ impl Queues {
     /// before younger ones. One that has only just come is no silent one yet: it may be the one that room is made for, its request on
     /// the way.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
-        let silent = self.head.front();
+        let (silent, begun) = (self.head.front(), self.head_holding.front());
         let mut is_settled = |index: &u32| {
             let since = view.get(*index as usize).map(|connection| connection.since);
             since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS)
         };
         let leaving = self.farewell.front().filter(&mut is_settled);
-        leaving.or_else(|| silent.filter(&mut is_settled)).or(self.idle.front())
+        let silent = leaving.or_else(|| silent.filter(&mut is_settled));
+        silent.or_else(|| begun.filter(&mut is_settled)).or(self.idle.front())
     }
 
-    /// The oldest that has a head under way.
+    /// The oldest that has a head under way of which nothing is kept.
     pub fn oldest_head(&self) -> Option<u32> {
         self.head.front()
     }
 
-    /// The oldest of those that hold a buffer for what has not come yet: a head, or the body behind it.
-    pub fn oldest_unfinished(&self) -> Option<u32> {
-        self.head.front().or(self.body.front())
+    /// The connection that gives way when a buffer is needed: the oldest whose buffer will do, of the kind that holds most. Whoever
+    /// wants to have all of them is of that kind.
+    pub fn oldest_holder(
+        &self,
+        view: &mut View<Connection>,
+        mut will_do: impl FnMut(&Connection) -> bool,
+    ) -> Option<u32> {
+        let mut kinds = [&self.head_holding, &self.body_holding, &self.send_holding];
+        kinds.sort_unstable_by_key(|queue| std::cmp::Reverse(queue.len()));
+        for queue in kinds {
+            let mut next = queue.front();
+            while let Some(index) = next {
+                if view.get(index as usize).is_some_and(|connection| will_do(connection)) {
+                    return Some(index);
+                }
+                next = queue.after(view, index);
+            }
+        }
+        None
     }
 
     /// The one behind another that has a head under way.
@@ -187,12 +226,15 @@ impl Queues {
     }
 
     /// How many wait for what.
-    pub fn counts(&self) -> [(Waiting, u32); 6] {
+    pub fn counts(&self) -> [(Waiting, u32); 9] {
         let counts = [
             (Waiting::Head, &self.head),
+            (Waiting::Head, &self.head_holding),
             (Waiting::Idle, &self.idle),
             (Waiting::Body, &self.body),
+            (Waiting::Body, &self.body_holding),
             (Waiting::Send, &self.send),
+            (Waiting::Send, &self.send_holding),
             (Waiting::Farewell, &self.farewell),
             (Waiting::Turn, &self.turn),
         ];
@@ -201,6 +243,7 @@ impl Queues {
 
     /// How many could give way.
     pub fn idle(&self) -> u32 {
-        self.head.len().saturating_add(self.idle.len()).saturating_add(self.farewell.len())
+        let heads = self.head.len().saturating_add(self.head_holding.len());
+        heads.saturating_add(self.idle.len()).saturating_add(self.farewell.len())
     }
 }
