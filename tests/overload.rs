@@ -320,3 +320,49 @@ fn the_number_of_an_address_changes_in_place_but_not_from_none() {
     set("0");
     assert!(server.logged("reload refused: needs restart: MaxConnectionsPerAddress"));
 }
+
+/// More uploads at a time than there are buffers for the heads before them: each is answered all the same.
+#[test]
+fn more_uploads_than_buffers_are_answered() {
+    for scheduler in SCHEDULERS {
+        let server = setup(scheduler).workers(1).start();
+        let before = no_file_open(&server);
+        let head = request("POST /a.txt", "Content-Length: 10000\r\n");
+        let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
+        clients.iter_mut().for_each(|client| _ = client.send(&head));
+        thread::sleep(Duration::from_millis(200));
+        for client in &mut clients {
+            assert!(client.try_send(&[b'x'; 10_000]));
+            assert_eq!(client.answer(false).is(200).text(), "alpha", "{scheduler}");
+        }
+        drop(clients);
+        is_back_to_start(&server, before);
+    }
+}
+
+/// Clients that leave answers unread with a request behind each, so that all buffers are held, and before them others that say
+/// nothing at all: who needs a buffer gets one.
+#[test]
+fn buffers_behind_unread_answers_are_given_up() {
+    for scheduler in SCHEDULERS {
+        let server = setup(scheduler).server("SendBuffer 65536").workers(1).start();
+        let before = no_file_open(&server);
+        let silent: Vec<_> = (0..50).map(|_| server.client()).collect();
+        let twice = request("GET /big.bin", "").repeat(2);
+        let mut holding: Vec<_> = (0..50).map(|_| server.client()).collect();
+        holding.iter_mut().for_each(|client| _ = client.send(&twice).take(1));
+        let (first, second) = ("GET /a.txt HTTP/1.1\r\nHos", "t: test\r\n\r\n");
+        for _ in 0..20 {
+            let mut client = server.client();
+            client.send(first);
+            thread::sleep(Duration::from_millis(20));
+            assert_eq!(client.send(second).answer(false).is(200).text(), "alpha", "{scheduler}");
+            client.send(request("POST /a.txt", "Content-Length: 4\r\n"));
+            thread::sleep(Duration::from_millis(20));
+            assert!(client.try_send(b"body"));
+            assert_eq!(client.answer(false).is(200).text(), "alpha", "{scheduler}");
+        }
+        drop((silent, holding));
+        is_back_to_start(&server, before);
+    }
+}
