@@ -291,3 +291,34 @@ fn input_cut_at_any_byte_is_the_same() {
     };
     compare(courses, is_same);
 }
+
+/// What the socket takes at once is progress too, not only what was held for it.
+#[test]
+fn a_client_that_takes_many_small_answers_is_not_slow() {
+    with_rig(|rig| {
+        let ask = |rig: &mut Rig, times: usize, room: usize| {
+            rig.open();
+            let bytes = request("GET /middle.txt", "").repeat(times);
+            with(|wire| (wire.sent, wire.room) = (bytes.into_bytes(), room));
+            rig.drive();
+        };
+        ask(rig, 4, usize::MAX / 2);
+        let four = with(|wire| wire.got.len());
+        assert!(four > 48_000);
+        // Each time nearly all is sent as it is written; ten bytes are left to be held.
+        ask(rig, 100, four - 10);
+        assert_eq!((rig.waiting(), with(|wire| wire.got.len())), (Some(Waiting::Send), four - 10));
+        for window in 1..5 {
+            rig.time_out(10_000);
+            assert!(!rig.is_closed(), "after {window} windows");
+            with(|wire| wire.room += four);
+            rig.drive();
+            assert_eq!(with(|wire| wire.got.len()), four * (window + 1) - 10);
+        }
+        rig.time_out(10_000);
+        assert!(!rig.is_closed());
+        rig.time_out(10_000);
+        assert!(rig.is_closed(), "one that takes nothing");
+        assert_eq!(rig.held(), NOTHING);
+    });
+}

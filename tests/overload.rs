@@ -338,14 +338,64 @@ fn without_a_buffer_a_head_that_does_not_end_gives_way() {
             heads.last_mut().expect("one").send(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(900)));
             thread::sleep(Duration::from_millis(5));
         }
-        for _ in 0..10 {
+        for round in 0..10 {
             let mut client = server.client();
             client.send(request("POST /a.txt", "Content-Length: 4\r\n"));
+            // Others want more than the small ones hold, of which there are many. It does not help them to close those.
+            heads.push(server.client());
+            let len = if round % 2 == 0 { 16_000 } else { 3000 };
+            heads.last_mut().expect("one").try_send(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(len)).as_bytes());
             thread::sleep(Duration::from_millis(50));
             assert_eq!(client.send("body").answer(false).is(200).text(), "alpha", "{scheduler}");
         }
         assert_eq!(State::of(&server).sum(" silent"), 30, "{scheduler}");
         drop((silent, heads));
+        is_back_to_start(&server, before);
+    }
+}
+
+/// More uploads at a time than there are buffers for the heads before them: each is answered all the same.
+#[test]
+fn more_uploads_than_buffers_are_answered() {
+    for scheduler in SCHEDULERS {
+        let server = setup(scheduler).workers(1).start();
+        let before = no_file_open(&server);
+        let head = request("POST /a.txt", "Content-Length: 10000\r\n");
+        let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
+        clients.iter_mut().for_each(|client| _ = client.send(&head));
+        thread::sleep(Duration::from_millis(200));
+        for client in &mut clients {
+            assert!(client.try_send(&[b'x'; 10_000]));
+            assert_eq!(client.answer(false).is(200).text(), "alpha", "{scheduler}");
+        }
+        drop(clients);
+        is_back_to_start(&server, before);
+    }
+}
+
+/// Clients that leave answers unread with a request behind each, so that all buffers are held, and before them others that say
+/// nothing at all: who needs a buffer gets one.
+#[test]
+fn buffers_behind_unread_answers_are_given_up() {
+    for scheduler in SCHEDULERS {
+        let server = setup(scheduler).server("SendBuffer 65536").workers(1).start();
+        let before = no_file_open(&server);
+        let silent: Vec<_> = (0..50).map(|_| server.client()).collect();
+        let twice = request("GET /big.bin", "").repeat(2);
+        let mut holding: Vec<_> = (0..50).map(|_| server.client()).collect();
+        holding.iter_mut().for_each(|client| _ = client.send(&twice).take(1));
+        let (first, second) = ("GET /a.txt HTTP/1.1\r\nHos", "t: test\r\n\r\n");
+        for _ in 0..20 {
+            let mut client = server.client();
+            client.send(first);
+            thread::sleep(Duration::from_millis(20));
+            assert_eq!(client.send(second).answer(false).is(200).text(), "alpha", "{scheduler}");
+            client.send(request("POST /a.txt", "Content-Length: 4\r\n"));
+            thread::sleep(Duration::from_millis(20));
+            assert!(client.try_send(b"body"));
+            assert_eq!(client.answer(false).is(200).text(), "alpha", "{scheduler}");
+        }
+        drop((silent, holding));
         is_back_to_start(&server, before);
     }
 }

@@ -235,6 +235,13 @@ fn answers_to_those_turned_away_follow_the_configuration() {
         change(&server, "RetryAfter 3", "RetryAfter 99\n    HideVersion On");
         let wanted = (Some("99".to_string()), Some("Monkey".to_string()));
         assert!(eventually(|| retry() == wanted), "{scheduler}: {:?}", retry());
+        change(&server, "OverCapacity TooBusy", "OverCapacity Drop");
+        let is_dropped = || {
+            let mut client = server.client();
+            client.try_send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            client.rest().is_empty()
+        };
+        assert!(eventually(is_dropped), "{scheduler}");
     }
 }
 

@@ -81,6 +81,7 @@ impl Acceptor {
 
     /// Takes up another configuration. Allocates.
     pub fn configure(&mut self, server: &Server) {
+        self.policy = server.over_capacity;
         self.refusal = refusal(server);
         self.per_address = server.max_connections_per_address;
     }

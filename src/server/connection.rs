@@ -45,6 +45,8 @@ pub enum Flag {
     Ended = 8,
     /// The bytes in [`Connection::mark`] were counted from the start of a window on: it can be judged.
     Measured = 16,
+    /// It stands in the queue of those that hold a buffer.
+    Holds = 32,
 }
 
 /// Input kept in a borrowed buffer.
@@ -137,9 +139,21 @@ impl Connection {
         self.flags = if holds { self.flags | flag as u8 } else { self.flags & !(flag as u8) };
     }
 
-    /// Counts bytes that were moved.
-    pub fn moved(&mut self, bytes: usize) {
-        self.mark = self.mark.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    /// Counts bytes of a body that came.
+    pub fn came(&mut self, bytes: usize) {
+        self.moved(Waiting::Body, bytes);
+    }
+
+    /// Counts bytes of an answer that the socket took.
+    pub fn sent(&mut self, bytes: usize) {
+        self.moved(Waiting::Send, bytes);
+    }
+
+    /// Each wait begins with a count of its own.
+    fn moved(&mut self, waiting: Waiting, bytes: usize) {
+        if self.waiting == waiting {
+            self.mark = self.mark.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
     }
 
     /// The socket.
@@ -150,6 +164,12 @@ impl Connection {
     /// The socket alone, once everything else is given back.
     pub fn into_socket(self) -> OwnedFd {
         self.socket
+    }
+
+    /// Whether a buffer of the pool, or several, would be free without it.
+    pub fn holds_buffer(&self) -> bool {
+        let parts = matches!(self.body, Body::Parts { .. });
+        self.input.is_some() || self.output.is_some() || self.receiver.is_some() || parts
     }
 
     /// Whether an answer is under way.

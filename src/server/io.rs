@@ -156,7 +156,7 @@ impl<T: Transport> Io<T> {
                     // Empty lines are no request yet.
                     let begins = !matches!(room.first(), Some(b'\r' | b'\n'));
                     if connection.session.in_body() {
-                        connection.moved(count);
+                        connection.came(count);
                     } else if len == 0 && connection.requests > 0 && begins {
                         // A later request's time counts from its first byte, the first one's from accept.
                         connection.since = self.clock.now();

@@ -1,7 +1,8 @@
 //! Who waits for what, and until when: one queue a kind of wait, all with constant limits, so that the first of each is
-//! the first to run out.
+//! the first to run out. Those that hold a buffer of the pool stand in a queue of their own: when none is left, one of them has to
+//! give way, and there are never more of them than buffers.
 
-use crate::server::connection::{Connection, Waiting};
+use crate::server::connection::{Connection, Flag, Waiting};
 use crate::storage::queue::Queue;
 use crate::sys::slots::View;
 
@@ -36,6 +37,8 @@ pub struct Queues {
     send: Queue,
     farewell: Queue,
     turn: Queue,
+    body_holding: Queue,
+    send_holding: Queue,
     /// No limit runs out before this moment; None = nobody waits.
     next: Option<u32>,
 }
@@ -57,6 +60,8 @@ impl Queues {
             send: Queue::default(),
             farewell: Queue::default(),
             turn: Queue::default(),
+            body_holding: Queue::default(),
+            send_holding: Queue::default(),
             next: None,
         }
     }
@@ -67,16 +72,18 @@ impl Queues {
         self.next = Some(now);
     }
 
-    fn queue(&mut self, waiting: Waiting) -> Option<&mut Queue> {
-        match waiting {
-            Waiting::Adoption => None,
-            Waiting::Silent => Some(&mut self.silent),
-            Waiting::Head => Some(&mut self.head),
-            Waiting::Idle => Some(&mut self.idle),
-            Waiting::Body => Some(&mut self.body),
-            Waiting::Send => Some(&mut self.send),
-            Waiting::Farewell => Some(&mut self.farewell),
-            Waiting::Turn => Some(&mut self.turn),
+    fn queue(&mut self, waiting: Waiting, holds: bool) -> Option<&mut Queue> {
+        match (waiting, holds) {
+            (Waiting::Adoption, _) => None,
+            (Waiting::Silent, _) => Some(&mut self.silent),
+            (Waiting::Head, _) => Some(&mut self.head),
+            (Waiting::Idle, _) => Some(&mut self.idle),
+            (Waiting::Body, false) => Some(&mut self.body),
+            (Waiting::Body, true) => Some(&mut self.body_holding),
+            (Waiting::Send, false) => Some(&mut self.send),
+            (Waiting::Send, true) => Some(&mut self.send_holding),
+            (Waiting::Farewell, _) => Some(&mut self.farewell),
+            (Waiting::Turn, _) => Some(&mut self.turn),
         }
     }
 
@@ -92,19 +99,21 @@ impl Queues {
     /// Puts a connection where it waits from `since` on.
     pub fn place(&mut self, view: &mut View<Connection>, index: u32, waiting: Waiting, since: u32, now: u32) {
         let Some(connection) = view.get(index as usize) else { return };
-        let old = connection.waiting;
+        let old = (connection.waiting, connection.is(Flag::Holds));
+        let holds = connection.holds_buffer();
         // Whoever was active since it got its place goes to the end, or it would hide the limits of those behind it.
         let unchanged = !before(connection.queued, since) || now.wrapping_sub(connection.queued) < LAG_MS;
         connection.since = since;
-        if old == waiting && unchanged {
+        if old == (waiting, holds) && unchanged {
             return;
         }
         connection.waiting = waiting;
+        connection.set(Flag::Holds, holds);
         connection.queued = now;
-        if let Some(queue) = self.queue(old) {
+        if let Some(queue) = self.queue(old.0, old.1) {
             queue.remove(view, index);
         }
-        if let Some(queue) = self.queue(waiting) {
+        if let Some(queue) = self.queue(waiting, holds) {
             queue.push_back(view, index);
         }
         let end = since.wrapping_add(self.limit(waiting));
@@ -115,8 +124,9 @@ impl Queues {
 
     /// Takes a connection out, before its slot is released.
     pub fn leave(&mut self, view: &mut View<Connection>, index: u32) {
-        let Some(waiting) = view.get(index as usize).map(|connection| connection.waiting) else { return };
-        if let Some(queue) = self.queue(waiting) {
+        let Some(connection) = view.get(index as usize) else { return };
+        let (waiting, holds) = (connection.waiting, connection.is(Flag::Holds));
+        if let Some(queue) = self.queue(waiting, holds) {
             queue.remove(view, index);
         }
     }
@@ -127,10 +137,18 @@ impl Queues {
             return None;
         }
         let mut earliest: Option<u32> = None;
-        let limited = [Waiting::Silent, Waiting::Head, Waiting::Idle, Waiting::Body, Waiting::Send, Waiting::Farewell];
-        for waiting in limited {
+        for (waiting, holds) in [
+            (Waiting::Silent, false),
+            (Waiting::Head, true),
+            (Waiting::Idle, false),
+            (Waiting::Body, false),
+            (Waiting::Body, true),
+            (Waiting::Send, false),
+            (Waiting::Send, true),
+            (Waiting::Farewell, false),
+        ] {
             let limit = self.limit(waiting);
-            let Some(first) = self.queue(waiting).and_then(|queue| queue.front()) else { continue };
+            let Some(first) = self.queue(waiting, holds).and_then(|queue| queue.front()) else { continue };
             let Some(since) = view.get(first as usize).map(|connection| connection.since) else { continue };
             if now.wrapping_sub(since) >= limit {
                 return Some(first);
@@ -157,9 +175,9 @@ impl Queues {
         (self.turn.front(), self.turn.len())
     }
 
-    /// The connection that gives way first: those that have had our last word, then silent ones and those that do not end
-    /// their head, then idle ones, the oldest before younger ones. One that has only just come is no silent one yet: it may be the one that room is made for, its request on
-    /// the way.
+    /// The connection that gives way first: those that have had our last word, then silent ones and those that do not end their
+    /// head, then idle ones, the oldest before younger ones. One that has only just come is no silent one yet: it may be the one
+    /// that room is made for, its request on the way.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
         let mut is_settled = |index: &u32| {
             let since = view.get(*index as usize).map(|connection| connection.since);
@@ -174,9 +192,29 @@ impl Queues {
         self.silent.front()
     }
 
-    /// The oldest of those that hold a buffer for what has not come yet: a head, or the body behind it.
-    pub fn oldest_unfinished(&self) -> Option<u32> {
-        self.head.front().or(self.body.front())
+    /// The connection that gives way when a buffer is needed: the oldest whose buffer will do, of the kind that holds most. Whoever
+    /// wants to have all of them is of that kind.
+    pub fn oldest_holder(
+        &self,
+        view: &mut View<Connection>,
+        mut will_do: impl FnMut(&Connection) -> bool,
+    ) -> Option<u32> {
+        let mut kinds = [&self.head, &self.body_holding, &self.send_holding];
+        for (more, less) in [(0, 1), (1, 2), (0, 1)] {
+            if kinds[more].len() < kinds[less].len() {
+                kinds.swap(more, less);
+            }
+        }
+        for queue in kinds {
+            let mut next = queue.front();
+            while let Some(index) = next {
+                if view.get(index as usize).is_some_and(|connection| will_do(connection)) {
+                    return Some(index);
+                }
+                next = queue.after(view, index);
+            }
+        }
+        None
     }
 
     /// The oldest that is idle between requests.
@@ -185,13 +223,15 @@ impl Queues {
     }
 
     /// How many wait for what.
-    pub fn counts(&self) -> [(Waiting, u32); 7] {
+    pub fn counts(&self) -> [(Waiting, u32); 9] {
         let counts = [
             (Waiting::Silent, &self.silent),
             (Waiting::Head, &self.head),
             (Waiting::Idle, &self.idle),
             (Waiting::Body, &self.body),
+            (Waiting::Body, &self.body_holding),
             (Waiting::Send, &self.send),
+            (Waiting::Send, &self.send_holding),
             (Waiting::Farewell, &self.farewell),
             (Waiting::Turn, &self.turn),
         ];

@@ -177,9 +177,12 @@ impl<T: Transport> Io<T> {
             }
             return None;
         }
+        let here = progress.len.saturating_sub(progress.used) as u64;
+        let unsaved =
+            !matches!(self.head.framing, Framing::Length(length) if length <= here) && !self.pool.is_free(head.len());
         // Nobody reads it. A client that waits for our word, and one with much to send, gets its answer now; whether or how much of
-        // the body comes then is not worth finding out.
-        if waits || too_long || is_over(&self.head, DISCARD_MAX) {
+        // the body comes then is not worth finding out. So does one whose head there is no buffer for.
+        if waits || too_long || unsaved || is_over(&self.head, DISCARD_MAX) {
             return self.answer(connection, head, progress, true);
         }
         connection.session.allow(limit.min(DISCARD_MAX));

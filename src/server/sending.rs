@@ -23,8 +23,13 @@ impl<T: Transport> Io<T> {
                 let answer = self.handler.table().answer(entry).unwrap_or_default();
                 if self.out.is_empty() && (alone || !self.may_gather()) {
                     return match write(self.transport, connection.socket(), answer, false) {
-                        Ok(sent) if sent == answer.len() => alone.then_some(Flow::Starved),
-                        Ok(sent) => Some(self.keep_rest(connection, entry, sent)),
+                        Ok(sent) => {
+                            connection.sent(sent);
+                            match sent == answer.len() {
+                                true => alone.then_some(Flow::Starved),
+                                false => Some(self.keep_rest(connection, entry, sent)),
+                            }
+                        }
                         Err(_) => Some(Flow::Failed),
                     };
                 }
@@ -83,6 +88,7 @@ impl<T: Transport> Io<T> {
             self.out.clear();
             return Flow::Failed;
         };
+        connection.sent(sent);
         let flow = match bytes.get(sent..) {
             Some([]) | None => Flow::Starved,
             Some(rest) => hold(&mut self.pool, &mut connection.output, rest),

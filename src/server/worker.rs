@@ -25,8 +25,6 @@ const WALL_MS: u32 = 200;
 const SWEEP_MS: u32 = 500;
 /// How long a file stays open after it was last looked at, milliseconds.
 const KEEP_OPEN_MS: u32 = 1400;
-/// Connections that may be closed to free a buffer for another.
-const EVICTIONS: u32 = 4;
 
 /// The listeners of a worker that accepts for itself.
 pub struct Listeners {
@@ -80,8 +78,8 @@ impl<T: Transport> Worker<T> {
             view,
             io,
             listeners,
-            // Each event closes at most its own connection and those that give way to it.
-            closing: Vec::with_capacity(EVENTS_A_TURN * (1 + EVICTIONS as usize)),
+            // Each event closes at most its own connection and one that gives way to it.
+            closing: Vec::with_capacity(EVENTS_A_TURN * 2),
             idle_told: 0,
             shed_left: false,
             state_told: 0,
@@ -187,19 +185,21 @@ impl<T: Transport> Worker<T> {
         }
     }
 
-    /// No buffer was free for a connection's input: the oldest unfinished requests give way.
+    /// No buffer was free for a connection's input: another one gives its own up.
     fn make_room(&mut self, index: u32, len: usize, waiting: Waiting, since: u32) {
-        for _ in 0..EVICTIONS {
-            match self.queues.oldest_unfinished() {
-                Some(oldest) if oldest != index => self.close(oldest),
-                _ => break,
-            }
-            let Some(connection) = self.view.get(index as usize) else { return };
-            if self.io.save(connection, len) {
-                return self.settle(index, Next::Wait(waiting, since));
-            }
+        let pool = &self.io.pool;
+        let will_do = |other: &Connection| {
+            let held = [other.input.as_ref().map(|kept| &kept.buffer), other.output.as_ref().map(|held| &held.buffer)];
+            held.into_iter().flatten().any(|buffer| pool.size(buffer) >= len)
+        };
+        if let Some(holder) = self.queues.oldest_holder(&mut self.view, will_do) {
+            self.close(holder);
         }
-        self.close(index);
+        let Some(connection) = self.view.get(index as usize) else { return };
+        match self.io.save(connection, len) {
+            true => self.settle(index, Next::Wait(waiting, since)),
+            false => self.close(index),
+        }
     }
 
     /// Closes a connection: its slot is free at once, its number after the batch.

@@ -99,6 +99,17 @@ impl Pool {
         free.map(|shelf| shelf.class.size as usize).max().unwrap_or(0)
     }
 
+    /// Whether a buffer of at least `len` bytes can be lent now.
+    pub fn is_free(&self, len: usize) -> bool {
+        let mut fitting = self.shelves.iter().filter(|shelf| shelf.class.size as usize >= len);
+        fitting.any(|shelf| !shelf.returned.is_empty() || shelf.untouched < shelf.class.count)
+    }
+
+    /// Bytes of a buffer.
+    pub fn size(&self, buffer: &BufferId) -> usize {
+        self.shelves.get(buffer.shelf()).map_or(0, |shelf| shelf.class.size as usize)
+    }
+
     /// How many buffers there are.
     pub fn count(&self) -> usize {
         self.shelves.iter().map(|shelf| usize::from(shelf.class.count)).sum()
@@ -154,6 +165,8 @@ mod tests {
         pool.give(second);
         assert!(pool.take(65).is_none(), "too small for that");
         assert_eq!([63, 64, 1000].map(|len| pool.largest_free(len)), [0, 64, 64]);
+        assert_eq!([64, 65].map(|len| pool.is_free(len)), [true, false]);
+        assert_eq!([&first, &third].map(|id| pool.size(id)), [64, 256]);
         assert!(pool.take(64).is_some());
     }
 
