@@ -50,7 +50,8 @@ impl Daemon {
     /// Lets go of what the process shares with the one that started it: the working directory becomes `/`, stdin, stdout and
     /// stderr become /dev/null. For a process that was forked off this one; [`Daemon::ready`] does it too.
     pub fn detach(&self) -> io::Result<()> {
-        std::env::set_current_dir("/")?;
+        // SAFETY: a NUL-terminated path.
+        check(unsafe { libc::chdir(c"/".as_ptr()) })?;
         for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
             // SAFETY: both are open descriptors or numbers of the standard ones, which no Rust value owns.
             check(unsafe { libc::dup2(self.null.as_raw_fd(), standard) })?;
