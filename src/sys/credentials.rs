@@ -3,10 +3,10 @@
 //! Sources: credentials(7), setresuid(2), setgroups(2).
 
 use super::fd::check;
-use super::passwd;
+use super::{file, passwd};
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::ptr;
 
 /// Most bytes of /etc/passwd and of /etc/group that are read.
@@ -29,7 +29,7 @@ pub struct Identity {
 pub fn lookup_user(user: &str) -> io::Result<Option<Identity>> {
     let read = |path| {
         let mut content = Vec::new();
-        match File::open(path) {
+        match file::open(Path::new(path)) {
             Ok(file) => file.take(FILE_MAX).read_to_end(&mut content).map(|_| content),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(content),
             Err(error) => Err(error),

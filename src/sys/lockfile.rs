@@ -9,11 +9,11 @@ use super::file;
 use super::passwd;
 use std::ffi::CString;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Why there is no PID file.
@@ -95,14 +95,8 @@ impl PidFile {
         // Open from here on: the working directory changes before the file is removed.
         let dir = if dir.is_empty() { b"." } else { dir };
         let (dir, name) = (file::open_directory(&CString::new(dir)?)?, CString::new(name)?);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(path)?;
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let mut file = file::open_with(path, flags)?;
         let kind = file.metadata()?;
         if !kind.is_file() || kind.nlink() > 1 {
             return Err(refused("not a regular file with one name"));
