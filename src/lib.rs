@@ -6,7 +6,8 @@
 //! 2. A [`plugin::transport::Transport`] reads into the worker's scratch buffer. The connection is a slot in a table indexed by
 //!    descriptor ([`sys::slots`]); an event of an earlier connection on the same number is dropped by its generation.
 //! 3. [`http::session`] finds the end of the head and has [`wire::head`] parse it once, into spans of that buffer. Only an
-//!    unfinished head is kept for its connection, in a buffer of [`storage::pool`].
+//!    unfinished head is kept for its connection, in a buffer of [`storage::pool`]. A body that follows is a stream: a
+//!    [`plugin::receiver::Receiver`] takes it as it comes, or it is passed over before the answer; [`wire::chunked`] decodes.
 //! 4. [`vhost::request`] finds the site by Host and decodes the path, once.
 //! 5. [`file::handler`] answers. What a path led to in the last second stands in [`vhost::table`], its answer written already;
 //!    otherwise the path is resolved beneath the document root ([`sys::file`]) and its answer is written there.

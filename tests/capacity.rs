@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::util::{Client, DATE, SERVER, Server, Setup, eventually, pattern};
+use crate::util::{Client, DATE, SERVER, Server, Setup, eventually, pattern, run};
 
 /// The descriptors of one worker with room for `connections`, as the server counts them: 128 open files, 16 roots and 8
 /// others of the worker, a listener and 64 others of the server, and 64 of head-room.
@@ -163,4 +163,25 @@ fn many_sites_leave_room_for_connections() {
     for _ in 0..2 {
         server.client().get("/a.txt").is(200);
     }
+}
+
+/// A file for which there is no descriptor is not remembered as one that can not be had.
+#[test]
+fn without_a_descriptor_a_file_is_answered_503() {
+    let server = Setup::new().workers(1).server("RetryAfter 9").file("a.txt", "alpha").file("b.txt", "bravo").start();
+    let limit = |limit: usize| {
+        assert!(run("prlimit", &["--pid", &server.pid().to_string(), &format!("--nofile={limit}:")]));
+    };
+    let mut client = server.client();
+    client.get("/a.txt").is(200);
+    assert!(eventually(|| !server.open_paths().iter().any(|path| path.starts_with(server.root("")))));
+    limit((0..).find(|number| !server.has_descriptor(*number)).expect("a number"));
+    for path in ["/b.txt", "/a.txt", "/nothing"] {
+        let answer = client.get(path).is(503);
+        assert_eq!((answer.closes(), answer.field("Retry-After")), (false, Some("9")), "{path}");
+    }
+    limit(1000);
+    assert!(eventually(|| client.get("/b.txt").status == 200));
+    assert_eq!(client.get("/a.txt").is(200).text(), "alpha");
+    client.get("/nothing").is(404);
 }

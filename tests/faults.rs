@@ -3,6 +3,7 @@ use std::fmt::Write;
 
 use monkey::config::{self, Options};
 use monkey::plugins::trial::loopback::with;
+use monkey::server::connection::Waiting;
 use monkey::server::rig::{Held, Rig};
 use monkey::sys::Errno;
 
@@ -10,6 +11,9 @@ use crate::util::{Dir, pattern, request};
 
 /// ECONNRESET and EPIPE: the numbers are the same wherever Linux runs.
 const GONE: [Errno; 2] = [Errno(104), Errno(32)];
+
+/// EIO: what a worn flash chip or a broken file system gives.
+const DISK: Errno = Errno(5);
 
 const NOTHING: Held = Held { buffers: 0, pins: 0 };
 
@@ -225,6 +229,40 @@ fn a_connection_that_breaks_at_any_call_is_let_go() {
         courses.map(|fault| Course { portion: 137, fault, ..Course::default() }).collect()
     };
     compare(faults, |whole, got| whole.starts_with(got));
+}
+
+/// The head is sent and says how long the answer is: all that is left is to end it, so that the client sees that it is cut.
+#[test]
+fn an_error_of_the_disk_ends_the_connection() {
+    let faults = |calls: u32, _| {
+        let courses = (0..calls).map(|call| Some((call, DISK)));
+        courses.map(|fault| Course { portion: 4096, fault, ..Course::default() }).collect()
+    };
+    compare(faults, |whole, got| whole.starts_with(got));
+}
+
+#[test]
+fn a_client_is_heard_out_for_thirty_seconds_and_no_longer() {
+    with_rig(|rig| {
+        rig.open();
+        with(|wire| wire.sent.extend(b"nonsense\r\n\r\n"));
+        rig.drive();
+        assert!(with(|wire| wire.finished && wire.got.starts_with(b"HTTP/1.1 400 ")));
+        let more = |rig: &mut Rig, milliseconds| {
+            rig.pass(milliseconds);
+            with(|wire| wire.sent.extend(request("GET /a.txt", "").bytes()));
+            rig.drive();
+            rig.waiting()
+        };
+        for second in 1..30 {
+            assert_eq!(more(rig, 1000), Some(Waiting::Farewell), "after {second} s");
+        }
+        assert_eq!(more(rig, 999), Some(Waiting::Farewell));
+        assert_eq!(more(rig, 1), None, "after 30 s");
+        assert_eq!(rig.held(), NOTHING);
+        let answers = with(|wire| wire.got.windows(9).filter(|window| window == b"HTTP/1.1 ").count());
+        assert_eq!(answers, 1, "what is heard out is no request");
+    });
 }
 
 #[test]

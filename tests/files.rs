@@ -153,6 +153,20 @@ fn a_file_that_is_cut_while_it_is_sent_ends_the_connection() {
 }
 
 #[test]
+fn a_file_that_grows_while_it_is_sent_is_as_long_as_was_announced() {
+    let server =
+        Setup::new().server("SendBuffer 131072").file("big.bin", pattern(4_000_000)).file("a.txt", "alpha").start();
+    let mut client = server.client();
+    client.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+    let head = client.head();
+    assert!(head.contains("\r\nContent-Length: 4000000\r\n"), "{head}");
+    let mut file = File::options().append(true).open(server.root("big.bin")).expect("the file");
+    file.write_all(&[b'!'; 1_000_000]).expect("more of it");
+    assert!(client.take(4_000_000) == pattern(4_000_000));
+    assert_eq!(client.get("/a.txt").is(200).text(), "alpha", "and then the next answer");
+}
+
+#[test]
 fn a_file_that_is_deleted_or_replaced_while_it_is_sent_arrives_whole() {
     let setup = Setup::new().server("SendBuffer 131072");
     let server = setup.file("a.bin", pattern(4_000_000)).file("b.bin", pattern(4_000_000)).start();

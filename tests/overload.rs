@@ -52,8 +52,9 @@ fn the_state_says_who_waits_for_what() {
         let mut leaving = server.client();
         leaving.send("nonsense\r\n\r\n").answer(false).is(400);
         let state = State::of(&server);
-        let counts = ["heads", "idle", "bodies", "busy", "leaving"].map(|word| state.sum(&format!(" {word}")));
-        assert_eq!(counts, [3, 3, 1, 4, 1], "{scheduler}: {state:?}");
+        let counts =
+            ["silent", "heads", "idle", "bodies", "busy", "leaving"].map(|word| state.sum(&format!(" {word}")));
+        assert_eq!(counts, [2, 1, 3, 1, 4, 1], "{scheduler}: {state:?}");
         assert_eq!((state.sum(" connections"), state.get("of ")), (12, 12), "{state:?}");
         assert_eq!((state.sum(" answered"), state.get("accepted"), state.get("addresses")), (7, 12, 1), "{state:?}");
         assert!(state.sum(" of ") >= 1, "the begun head is in a buffer: {state:?}");
@@ -319,4 +320,32 @@ fn the_number_of_an_address_changes_in_place_but_not_from_none() {
     server.get("/a.txt").is(200);
     set("0");
     assert!(server.logged("reload refused: needs restart: MaxConnectionsPerAddress"));
+}
+
+/// Every buffer holds a head that does not end. The oldest of them gives way to a client that means it, however many clients
+/// that hold none are older.
+#[test]
+fn without_a_buffer_a_head_that_does_not_end_gives_way() {
+    for scheduler in SCHEDULERS {
+        let server = setup(scheduler).workers(1).start();
+        let before = no_file_open(&server);
+        let silent: Vec<_> = (0..30).map(|_| server.client()).collect();
+        thread::sleep(Duration::from_millis(100));
+        let mut heads = Vec::new();
+        while State::of(&server).sum(" refused") == 0 {
+            assert!(heads.len() < 1000);
+            heads.push(server.client());
+            heads.last_mut().expect("one").send(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(900)));
+            thread::sleep(Duration::from_millis(5));
+        }
+        for _ in 0..10 {
+            let mut client = server.client();
+            client.send(request("POST /a.txt", "Content-Length: 4\r\n"));
+            thread::sleep(Duration::from_millis(50));
+            assert_eq!(client.send("body").answer(false).is(200).text(), "alpha", "{scheduler}");
+        }
+        assert_eq!(State::of(&server).sum(" silent"), 30, "{scheduler}");
+        drop((silent, heads));
+        is_back_to_start(&server, before);
+    }
 }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::util::{DATE, ETAG, MODIFIED, RANGES, SERVER, Server, Setup, pattern, skipped};
+use crate::util::{DATE, Dir, ETAG, MODIFIED, RANGES, Record, SERVER, Server, Setup, pattern, skipped};
 
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8";
 
@@ -190,6 +190,24 @@ fn a_locked_pid_file_keeps_a_second_server_from_starting() {
     server.get("/a.txt").is(200);
     server.signal("TERM");
     assert_eq!(server.ended(), Some(0));
+    assert!(!file.exists(), "removed at the end");
+}
+
+#[test]
+fn a_pid_file_left_by_a_crash_is_taken_over() {
+    let setup = Setup::new().server("PidFile ../monkey.pid").file("a.txt", "alpha");
+    setup.write();
+    let again = setup.command_as_is(&["-c".into(), "conf".into()]);
+    let mut first = setup.start();
+    first.signal("KILL");
+    assert_eq!(first.ended(), None, "killed");
+    let file = first.dir.path("monkey.pid");
+    assert_eq!(fs::read_to_string(&file).expect("it is left"), format!("{}\n", first.pid()));
+    let mut second = Server::start(Dir::new(), again, Record::default());
+    assert_eq!(fs::read_to_string(&file).expect("a PID file"), format!("{}\n", second.pid()));
+    second.get("/a.txt").is(200);
+    second.signal("TERM");
+    assert_eq!(second.ended(), Some(0));
     assert!(!file.exists(), "removed at the end");
 }
 

@@ -22,6 +22,8 @@ mod conditions;
 /// What a server gives up: rights, files outside of its root directory, whatever is not configured; and configurations that
 /// anyone may write.
 mod confinement;
+/// What the documents name is there.
+mod docs;
 /// Error pages.
 mod error_pages;
 /// Every call of a connection made to fail, to be short or to wait, over a transport without sockets.

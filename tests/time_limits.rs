@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{Client, DATE, SERVER, Server, Setup, pattern};
+use crate::util::{Client, DATE, SERVER, Server, Setup, State, eventually, pattern};
 
 const HTML: &str = "Content-Type: text/html; charset=utf-8";
 const GET: &str = "GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -179,4 +179,21 @@ fn silent_clients_are_closed_where_the_kernel_holds_them_back_too() {
         client.is_closed();
     }
     server.get("/a.txt").is(200);
+}
+
+/// A client that was refused is heard out, so that it sees the answer: for as long as it sends, or two seconds of silence.
+#[test]
+fn after_the_last_word_silence_is_the_end() {
+    let server = Setup::new().server("Timeout 60").file("a.txt", "alpha").start();
+    let leaving = || State::of(&server).sum(" leaving");
+    let mut clients: Vec<_> = (0..2).map(|_| server.client()).collect();
+    clients.iter_mut().for_each(|client| assert!(client.send("nonsense\r\n\r\n").answer(false).is(400).closes()));
+    assert_eq!(leaving(), 2);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(4000) {
+        assert!(clients[0].try_send(b"more of it"));
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(leaving(), 1, "the silent one is gone, the other is not");
+    assert!(eventually(|| leaving() == 0));
 }

@@ -225,7 +225,7 @@ def one_pass(name, work, seconds):
         for number in (1, 2):
             column = {"connections at most": watched.capacity, "seconds": seconds}
             watched.peaks = {}
-            memory = watched.memory()
+            memory, tcp = watched.memory(), tcp_memory_kb()
             counts, release, processes = run_load(watched, seconds, PASSES[name]["sizes"], name == "lowered")
             held, took = settle(watched, start)
             release.set()
@@ -245,7 +245,7 @@ def one_pass(name, work, seconds):
             for key in ("Rss", "Anonymous"):
                 column[f"{key}, KB: start"], column[f"{key}, KB: end"] = memory[key], ended[key]
                 column[f"{key}, KB: peak"] = watched.peaks[key]
-            column["TCP mem, KB: peak"] = watched.peaks["TCP mem"]
+            column["TCP mem, KB: start"], column["TCP mem, KB: peak"] = tcp, watched.peaks["TCP mem"]
             column["fds: peak"] = watched.peaks["fds"]
             for key in start:
                 column[f"{key}: start"], column[f"{key}: end"] = start[key], held.get(key, "?")

@@ -23,7 +23,7 @@ pub(super) enum Outcome<'a> {
     Directory,
     /// Nothing that may be served: the status that says why.
     Status(u16),
-    /// The server is short of something (descriptors, the root itself): 503, not to be remembered.
+    /// The server is short of something (descriptors, memory of the kernel, the root itself): 503, not to be remembered.
     Unavailable,
 }
 
@@ -107,7 +107,7 @@ fn suffix(coding: Coding) -> &'static [u8] {
 fn refusal(errno: Errno) -> Outcome<'static> {
     match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Outcome::Status(404),
-        Errno::MFILE | Errno::NFILE | Errno::INTR | Errno::AGAIN => Outcome::Unavailable,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR | Errno::AGAIN => Outcome::Unavailable,
         _ => Outcome::Status(403),
     }
 }
@@ -263,4 +263,19 @@ fn is_script(live: &Live, site: u16, path: &[u8]) -> bool {
     let extension = name.get(dot + 1..).unwrap_or_default();
     let scripts = live.site(site).map_or(&[][..], |site| &site.script_extensions);
     scripts.iter().any(|script| script.as_bytes().eq_ignore_ascii_case(extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_no_answer_about_a_path() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR, Errno::AGAIN] {
+            assert!(matches!(refusal(errno), Outcome::Unavailable), "{errno:?}");
+        }
+        assert!(matches!(refusal(Errno::NOENT), Outcome::Status(404)));
+        // EACCES
+        assert!(matches!(refusal(Errno(13)), Outcome::Status(403)));
+    }
 }

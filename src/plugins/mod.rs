@@ -18,7 +18,7 @@ compile_error!("a server needs a transport: build with the feature plugin-liana"
 pub type DefaultTransport = liana::Liana;
 /// The transport of a build for tests.
 #[cfg(all(feature = "plugin-liana", feature = "test-switches"))]
-pub type DefaultTransport = trial::transport::Chosen;
+pub type DefaultTransport = trial::transport::Chosen<liana::Liana>;
 
 /// A request's body on its way to the handler that takes it.
 #[derive(Debug)]

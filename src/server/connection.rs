@@ -15,7 +15,9 @@ use crate::sys::socket::Peer;
 pub enum Waiting {
     /// Its first event: it stands in no queue yet.
     Adoption,
-    /// The rest of a request head, or the first byte of all.
+    /// The first byte of all. It holds no buffer.
+    Silent,
+    /// The rest of a request head.
     Head,
     /// Another request, or none: idle keep-alive.
     Idle,
@@ -41,10 +43,8 @@ pub enum Flag {
     Readable = 4,
     /// The client ended its side, or the connection broke.
     Ended = 8,
-    /// Any byte of a request arrived.
-    Spoke = 16,
     /// The bytes in [`Connection::mark`] were counted from the start of a window on: it can be judged.
-    Measured = 32,
+    Measured = 16,
 }
 
 /// Input kept in a borrowed buffer.

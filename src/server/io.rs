@@ -154,7 +154,6 @@ impl<T: Transport> Io<T> {
                     // A short read used the edge up, unless the end of the stream came with it.
                     let more = count == room_len || !T::EXHAUSTS || connection.is(Flag::Ended);
                     connection.set(Flag::Readable, more);
-                    connection.set(Flag::Spoke, true);
                     // Empty lines are no request yet.
                     let begins = !matches!(room.first(), Some(b'\r' | b'\n'));
                     if connection.session.in_body() {
@@ -268,8 +267,11 @@ impl<T: Transport> Io<T> {
         if connection.session.in_body() {
             return self.park(connection, len, Waiting::Body);
         }
-        if len > 0 || connection.requests == 0 {
+        if len > 0 {
             return self.park(connection, len, Waiting::Head);
+        }
+        if connection.requests == 0 {
+            return Next::Wait(Waiting::Silent, connection.since);
         }
         // Empty lines between requests do not prolong the idle time.
         if matches!(connection.waiting, Waiting::Idle | Waiting::Head) && connection.requests == answered {

@@ -29,6 +29,7 @@ pub struct Limits {
 /// The queues of one worker.
 pub struct Queues {
     limits: Limits,
+    silent: Queue,
     head: Queue,
     idle: Queue,
     body: Queue,
@@ -49,6 +50,7 @@ impl Queues {
     pub fn new(limits: Limits) -> Queues {
         Queues {
             limits,
+            silent: Queue::default(),
             head: Queue::default(),
             idle: Queue::default(),
             body: Queue::default(),
@@ -68,6 +70,7 @@ impl Queues {
     fn queue(&mut self, waiting: Waiting) -> Option<&mut Queue> {
         match waiting {
             Waiting::Adoption => None,
+            Waiting::Silent => Some(&mut self.silent),
             Waiting::Head => Some(&mut self.head),
             Waiting::Idle => Some(&mut self.idle),
             Waiting::Body => Some(&mut self.body),
@@ -82,7 +85,7 @@ impl Queues {
             Waiting::Idle => self.limits.keep_alive,
             Waiting::Farewell => FAREWELL_MS,
             Waiting::Body | Waiting::Send => self.limits.window,
-            Waiting::Adoption | Waiting::Head | Waiting::Turn => self.limits.timeout,
+            Waiting::Adoption | Waiting::Silent | Waiting::Head | Waiting::Turn => self.limits.timeout,
         }
     }
 
@@ -124,7 +127,8 @@ impl Queues {
             return None;
         }
         let mut earliest: Option<u32> = None;
-        for waiting in [Waiting::Head, Waiting::Idle, Waiting::Body, Waiting::Send, Waiting::Farewell] {
+        let limited = [Waiting::Silent, Waiting::Head, Waiting::Idle, Waiting::Body, Waiting::Send, Waiting::Farewell];
+        for waiting in limited {
             let limit = self.limit(waiting);
             let Some(first) = self.queue(waiting).and_then(|queue| queue.front()) else { continue };
             let Some(since) = view.get(first as usize).map(|connection| connection.since) else { continue };
@@ -153,32 +157,26 @@ impl Queues {
         (self.turn.front(), self.turn.len())
     }
 
-    /// The connection that gives way first: those that have had our last word, then silent ones, then idle ones, the oldest
-    /// before younger ones. One that has only just come is no silent one yet: it may be the one that room is made for, its request on
+    /// The connection that gives way first: those that have had our last word, then silent ones and those that do not end
+    /// their head, then idle ones, the oldest before younger ones. One that has only just come is no silent one yet: it may be the one that room is made for, its request on
     /// the way.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
-        let silent = self.head.front();
         let mut is_settled = |index: &u32| {
             let since = view.get(*index as usize).map(|connection| connection.since);
             since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS)
         };
-        let leaving = self.farewell.front().filter(&mut is_settled);
-        leaving.or_else(|| silent.filter(&mut is_settled)).or(self.idle.front())
+        let fronts = [&self.farewell, &self.silent, &self.head].map(Queue::front);
+        fronts.into_iter().flatten().find(&mut is_settled).or(self.idle.front())
     }
 
-    /// The oldest that has a head under way.
-    pub fn oldest_head(&self) -> Option<u32> {
-        self.head.front()
+    /// The oldest that never said a word.
+    pub fn oldest_silent(&self) -> Option<u32> {
+        self.silent.front()
     }
 
     /// The oldest of those that hold a buffer for what has not come yet: a head, or the body behind it.
     pub fn oldest_unfinished(&self) -> Option<u32> {
         self.head.front().or(self.body.front())
-    }
-
-    /// The one behind another that has a head under way.
-    pub fn next_head(&self, view: &mut View<Connection>, index: u32) -> Option<u32> {
-        self.head.after(view, index)
     }
 
     /// The oldest that is idle between requests.
@@ -187,8 +185,9 @@ impl Queues {
     }
 
     /// How many wait for what.
-    pub fn counts(&self) -> [(Waiting, u32); 6] {
+    pub fn counts(&self) -> [(Waiting, u32); 7] {
         let counts = [
+            (Waiting::Silent, &self.silent),
             (Waiting::Head, &self.head),
             (Waiting::Idle, &self.idle),
             (Waiting::Body, &self.body),
@@ -201,6 +200,6 @@ impl Queues {
 
     /// How many could give way.
     pub fn idle(&self) -> u32 {
-        self.head.len().saturating_add(self.idle.len()).saturating_add(self.farewell.len())
+        [&self.silent, &self.head, &self.idle, &self.farewell].into_iter().map(Queue::len).sum()
     }
 }

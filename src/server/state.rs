@@ -38,10 +38,11 @@ pub(super) fn tell(shared: &Shared, statm: &Statm) {
 
 /// Tells of one worker.
 pub(super) fn tell_worker<T: Transport>(owner: u8, gate: &Gate, queues: &Queues, io: &Io<T>) {
-    let (mut heads, mut idle, mut bodies, mut busy, mut leaving) = (0, 0, 0, 0, 0);
+    let (mut silent, mut heads, mut idle, mut bodies, mut busy, mut leaving) = (0, 0, 0, 0, 0, 0);
     for (waiting, count) in queues.counts() {
         match waiting {
             Waiting::Adoption => {}
+            Waiting::Silent => silent += count,
             Waiting::Head => heads += count,
             Waiting::Idle => idle += count,
             Waiting::Body => bodies += count,
@@ -51,7 +52,7 @@ pub(super) fn tell_worker<T: Transport>(owner: u8, gate: &Gate, queues: &Queues,
     }
     let table = io.handler.table();
     info!(
-        "state: worker {owner}: {} connections ({heads} heads, {idle} idle, {bodies} bodies, {busy} busy, \
+        "state: worker {owner}: {} connections ({silent} silent, {heads} heads, {idle} idle, {bodies} bodies, {busy} busy, \
          {leaving} leaving), {} answered, buffers {} of {} ({} refused), files {} ({} in use)",
         gate.active.load(Ordering::Relaxed),
         io.answered,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
-use crate::server::connection::{Connection, Flag, Waiting};
+use crate::server::connection::{Connection, Waiting};
 use crate::server::io::{Io, Next, Ready};
 use crate::server::listeners::adjust;
 use crate::server::queues::{Limits, Queues};
@@ -330,12 +330,8 @@ impl<T: Transport> Worker<T> {
             self.close(idle);
         }
         // A browser opens connections ahead of any request: one that never said a word has nothing in flight.
-        let mut next = self.queues.oldest_head();
-        while let Some(index) = next {
-            next = self.queues.next_head(&mut self.view, index);
-            if self.view.get(index as usize).is_some_and(|connection| !connection.is(Flag::Spoke)) {
-                self.close(index);
-            }
+        while let Some(silent) = self.queues.oldest_silent() {
+            self.close(silent);
         }
         self.close_descriptors();
         gate.active.load(Ordering::Relaxed) == 0 || now.wrapping_sub(stop_at) as i32 >= 0

@@ -69,12 +69,6 @@ impl Queue {
         (self.head != NONE).then_some(self.head)
     }
 
-    /// The index of the entry behind another one of this queue.
-    pub fn after(&self, entries: &mut impl Entries, index: u32) -> Option<u32> {
-        let next = entries.entry(index)?.link().next;
-        (next != NONE).then_some(next)
-    }
-
     /// Appends an entry that is in no queue. Does nothing when the table has no such entry.
     pub fn push_back(&mut self, entries: &mut impl Entries, index: u32) {
         let Some(entry) = entries.entry(index) else { return };

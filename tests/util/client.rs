@@ -77,7 +77,6 @@ impl Client {
     }
 
     /// Reads the head of an answer whose content the caller reads.
-    #[cfg(feature = "test-switches")]
     pub fn head(&mut self) -> String {
         loop {
             if let Some(at) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {

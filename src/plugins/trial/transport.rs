@@ -4,7 +4,6 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::plugin::transport::Transport;
-use crate::plugins::liana::Liana;
 use crate::sys::Errno;
 
 const LIANA: u8 = 0;
@@ -26,9 +25,10 @@ pub fn choose(name: &[u8]) -> bool {
     true
 }
 
-/// Plain sockets, unless [`choose`] said otherwise: a byte at a time, or any number of them with interruptions between.
+/// Another transport, unless [`choose`] said otherwise: then a byte of it at a time, or any number of them with interruptions
+/// between.
 #[derive(Clone, Copy, Default)]
-pub struct Chosen;
+pub struct Chosen<T>(T);
 
 /// A number nobody chose: the next of a sequence that all threads share.
 fn random() -> u32 {
@@ -57,35 +57,35 @@ fn portion(len: usize) -> Result<usize, Errno> {
     }
 }
 
-impl Transport for Chosen {
-    const NAME: &'static str = "liana";
+impl<T: Transport> Transport for Chosen<T> {
+    const NAME: &'static str = T::NAME;
     const EXHAUSTS: bool = false;
 
     fn read(self, socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
         let len = portion(buffer.len())?;
-        Liana.read(socket, buffer.get_mut(..len).unwrap_or_default())
+        self.0.read(socket, buffer.get_mut(..len).unwrap_or_default())
     }
 
     fn write(self, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, Errno> {
         let len = portion(bytes.len())?;
-        Liana.write(socket, bytes.get(..len).unwrap_or_default(), more || len < bytes.len())
+        self.0.write(socket, bytes.get(..len).unwrap_or_default(), more || len < bytes.len())
     }
 
     fn write_file(self, socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len: usize) -> Result<usize, Errno> {
         // A megabyte in single bytes takes a million calls: a file goes in larger steps.
         let len = if CHOICE.load(Ordering::Relaxed) == ONE_BYTE { len.min(1499) } else { portion(len)? };
-        Liana.write_file(socket, file, offset, len)
+        self.0.write_file(socket, file, offset, len)
     }
 
     fn push(self, socket: BorrowedFd<'_>) {
-        Liana.push(socket);
+        self.0.push(socket);
     }
 
     fn unacknowledged(self, socket: BorrowedFd<'_>) -> usize {
-        Liana.unacknowledged(socket)
+        self.0.unacknowledged(socket)
     }
 
     fn finish(self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
-        Liana.finish(socket)
+        self.0.finish(socket)
     }
 }
