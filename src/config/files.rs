@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Chroot;
+use crate::sys::file;
 
 /// Largest configuration file accepted, bytes. A larger one is refused: it is some other file.
 pub const FILE_MAX: u64 = 1024 * 1024;
@@ -90,7 +91,7 @@ impl Files for Disk<'_> {
         if !fs::metadata(opened)?.is_file() {
             return Err(Trouble::Other("not a regular file".into()));
         }
-        let file = File::open(opened)?;
+        let file = file::open(opened)?;
         #[cfg(feature = "sandbox")]
         self.note(path);
         let about = file.metadata()?;

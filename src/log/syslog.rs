@@ -10,7 +10,7 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, PoisonError};
-use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
+use syslog::{Facility, LogFormat, Logger, Severity};
 
 /// The sink of the process. The daemon's socket is named by its path each time it is reached for, so that inside a chroot
 /// a daemon that restarts is found again only if its socket is there too.
@@ -28,8 +28,21 @@ impl LogFormat<Arguments<'_>> for Format {
     }
 }
 
+/// The crate's own back end would bring streams and their buffers.
+struct Socket(UnixDatagram);
+
+impl Write for Socket {
+    fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        self.0.send(datagram)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct State {
-    logger: Option<Logger<LoggerBackend, Format>>,
+    logger: Option<Logger<Socket, Format>>,
     lost: u32,
 }
 
@@ -92,12 +105,12 @@ fn kind(result: syslog::Result<()>) -> Result<(), ErrorKind> {
     }
 }
 
-fn connect(path: &str) -> io::Result<Logger<LoggerBackend, Format>> {
+fn connect(path: &str) -> io::Result<Logger<Socket, Format>> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path)?;
     // A daemon that hangs must not hang the server.
     socket.set_nonblocking(true)?;
-    Ok(Logger::new(LoggerBackend::Unix(socket), Format))
+    Ok(Logger::new(Socket(socket), Format))
 }
 
 #[cfg(test)]

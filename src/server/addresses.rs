@@ -5,12 +5,11 @@
 //! empty again when the count is. Since the whole of both buckets is always searched, nothing has to be moved or marked
 //! when a place is emptied.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sys::memory::Words;
+use crate::sys::memory::{Words, secret};
 use crate::sys::socket::Peer;
 
 /// Places in a bucket: a cache line.
@@ -23,8 +22,8 @@ pub const LIMIT_MAX: u32 = COUNT as u32;
 /// The table.
 pub struct Addresses {
     places: Words,
-    /// With a key of its own in each run, so that nobody can choose addresses that share a bucket.
-    hasher: RandomState,
+    /// What it has taken in already is secret, so that nobody can choose addresses that share a bucket.
+    hasher: DefaultHasher,
 }
 
 /// Where an address can be.
@@ -41,11 +40,15 @@ impl Addresses {
     /// A table for as many connections as the connection table has slots.
     pub fn new(slots: usize) -> io::Result<Addresses> {
         let buckets = (slots * Self::SLOT_BYTES / size_of::<AtomicU64>() / BUCKET).max(1);
-        Ok(Addresses { places: Words::new(buckets * BUCKET)?, hasher: RandomState::new() })
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&secret());
+        Ok(Addresses { places: Words::new(buckets * BUCKET)?, hasher })
     }
 
     fn spot(&self, peer: &Peer) -> Spot {
-        let hash = self.hasher.hash_one(peer.network());
+        let mut hasher = self.hasher.clone();
+        peer.network().hash(&mut hasher);
+        let hash = hasher.finish();
         let buckets = (self.places.len() / BUCKET) as u64;
         // The upper half of the product of a 32-bit number and the count of buckets is evenly spread over them.
         let bucket = |bits: u64| (((bits & 0xffff_ffff) * buckets) >> 32) as usize;

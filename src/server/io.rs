@@ -1,7 +1,6 @@
 //! One connection's turn: read, answer, send, and say what it waits for next.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::server::connection::{Connection, Flag, Kept, Waiting};
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
-use crate::sys::memory::Region;
+use crate::sys::memory::{Region, secret};
 use crate::vhost::live::Live;
 use crate::vhost::table::OpenFiles;
 use crate::wire::head::Head;
@@ -86,7 +85,9 @@ pub struct Io<T: Transport> {
 impl<T: Transport> Io<T> {
     /// Takes the memory of one worker.
     pub fn new(transport: T, live: &Arc<Live>, budget: &Budget) -> io::Result<Io<T>> {
-        let seed = RandomState::new().build_hasher().finish();
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&secret());
+        let seed = hasher.finish();
         let table = OpenFiles::new(OPEN_FILES_MAX, budget.arena, MISSES_MAX, MISS_BYTES, seed)?;
         Ok(Io {
             transport,

@@ -1,8 +1,9 @@
 //! Sockets that the service manager has opened: the protocol of sd_listen_fds(3), without its library.
 
+use super::environment::{take_out, variable};
 use super::errno::{Errno, check};
+use super::passwd;
 use super::socket::local_address;
-use std::env;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -44,12 +45,12 @@ impl std::error::Error for ActivationError {}
 ///
 /// Called once, before any thread exists and before the process is copied: the process id is what tells whom they are for.
 pub fn listen_fds() -> Result<Vec<(OwnedFd, SocketAddr)>, ActivationError> {
-    let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    let ours = number("LISTEN_PID") == Some(std::process::id());
-    let count = env::var_os("LISTEN_FDS").map(|_| number("LISTEN_FDS"));
-    for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+    let number = |name| variable(name).map(|text| passwd::id(&text));
+    let ours = number(c"LISTEN_PID") == Some(Some(std::process::id()));
+    let count = number(c"LISTEN_FDS");
+    for name in [c"LISTEN_PID", c"LISTEN_FDS", c"LISTEN_FDNAMES"] {
         // SAFETY: there is one thread, so that nobody reads the environment meanwhile.
-        unsafe { env::remove_var(name) };
+        unsafe { take_out(name) };
     }
     let count = match count {
         Some(count) if ours => count.ok_or(ActivationError::Number)?,
@@ -89,6 +90,7 @@ fn option(socket: BorrowedFd<'_>, name: libc::c_int) -> Result<libc::c_int, Errn
 mod tests {
     use super::*;
     use crate::sys::testing;
+    use std::env;
     use std::net::TcpListener;
     use std::os::unix::net::UnixListener;
     use std::os::unix::process::CommandExt;

@@ -2,7 +2,7 @@
 //!
 //! Sources: fork(2), waitpid(2), prctl(2) PR_SET_PDEATHSIG, signal(7).
 
-use super::fd::check;
+use super::fd::{check, refused};
 use std::fmt;
 use std::io;
 
@@ -92,7 +92,7 @@ pub fn end_with_parent(parent: u32) -> io::Result<()> {
     };
     // One that ended before the call sends nothing.
     if u32::try_from(now) != Ok(parent) {
-        return Err(io::Error::other("the process that started it has ended"));
+        return Err(refused("the process that started it has ended"));
     }
     Ok(())
 }

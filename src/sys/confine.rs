@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 
-use super::fd::{check, check_long};
+use super::fd::{check, check_long, refused};
 
 /// A set of capabilities, as in /proc/PID/status: bit n is capability n.
 pub type Capabilities = u64;
@@ -46,7 +46,9 @@ pub fn forbid_new_rights() -> io::Result<()> {
 /// Makes `dir` the root directory and the working directory. Files that are open stay so. Needs CAP_SYS_CHROOT.
 pub fn enter_root(dir: &Path) -> io::Result<()> {
     std::os::unix::fs::chroot(dir)?;
-    std::env::set_current_dir("/")
+    // SAFETY: a NUL-terminated path.
+    check(unsafe { libc::chdir(c"/".as_ptr()) })?;
+    Ok(())
 }
 
 /// Takes every capability but those of `keep` out of the bounding set, beyond which no exec can lead. Without CAP_SETPCAP
@@ -86,7 +88,7 @@ pub fn limit_capabilities(keep: Capabilities) -> io::Result<()> {
     // SAFETY: the kernel reads a header and, for this version, two halves; both outlive the call.
     check_long(unsafe { libc::syscall(libc::SYS_capset, &raw const header, wanted.as_ptr()) })?;
     if read()? != wanted {
-        return Err(io::Error::other("capabilities are still there after they were given up"));
+        return Err(refused("capabilities are still there after they were given up"));
     }
     Ok(())
 }

@@ -3,10 +3,14 @@
 //! Sources: credentials(7), setresuid(2), setgroups(2).
 
 use super::fd::check;
-use super::passwd;
+use super::{file, passwd};
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
+use std::path::Path;
 use std::ptr;
+
+/// Most bytes of /etc/passwd and of /etc/group that are read.
+const FILE_MAX: u64 = 16 << 20;
 
 /// What a process is allowed to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +27,13 @@ pub struct Identity {
 /// without an account counts, with the group of the same number and no others. Reads /etc/passwd and /etc/group
 /// only: name services (LDAP, NIS) do not exist for a static binary.
 pub fn lookup_user(user: &str) -> io::Result<Option<Identity>> {
-    let read = |path| match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        result => result,
+    let read = |path| {
+        let mut content = Vec::new();
+        match file::open(Path::new(path)) {
+            Ok(file) => file.take(FILE_MAX).read_to_end(&mut content).map(|_| content),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(content),
+            Err(error) => Err(error),
+        }
     };
     Ok(identity_in(user.as_bytes(), &read("/etc/passwd")?, &read("/etc/group")?))
 }
@@ -103,11 +111,9 @@ pub fn drop_to(identity: &Identity) -> Result<(), DropError> {
         check(libc::setresgid(*gid, *gid, *gid)).map_err(refused("setresgid"))?;
         check(libc::setresuid(*uid, *uid, *uid)).map_err(refused("setresuid"))?;
     }
-    let mut held = supplementary().map_err(refused("getgroups"))?;
-    let mut wanted = groups.clone();
-    held.sort_unstable();
-    wanted.sort_unstable();
-    if !is_wholly(*uid, *gid) || held != wanted || can_be_root() {
+    let held = supplementary().map_err(refused("getgroups"))?;
+    let same = held.iter().all(|group| groups.contains(group)) && groups.iter().all(|group| held.contains(group));
+    if !is_wholly(*uid, *gid) || !same || can_be_root() {
         return Err(DropError::NotGone);
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! What every descriptor-making call here needs: the return value as an owned fd or as the error it stands for.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -12,6 +14,27 @@ pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 pub(super) fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
+
+/// An error that is not the kernel's. `io::Error::other` of a text brings 5 KB along, for the text to be escaped in `{:?}`.
+pub(super) fn refused(what: &'static str) -> io::Error {
+    io::Error::other(Refused(what))
+}
+
+struct Refused(&'static str);
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for Refused {}
 
 /// Takes ownership of the fd that a system call has just made, or gives its error.
 ///

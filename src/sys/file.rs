@@ -1,10 +1,15 @@
 //! Files beneath a directory: opened without ever leaving it, looked at with 64-bit times, sent without a copy.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::errno::{Errno, check, count};
+use super::fd::own;
 use super::walk::{self, DIRECTORY_FLAGS, OPEN_FLAGS};
 
 /// What the server needs to know of an open file (statx(2)); every field is 64 bits wide on every target.
@@ -58,6 +63,24 @@ static WALK: AtomicBool = AtomicBool::new(false);
 /// Makes [`open_beneath`] use the component walk even where the kernel has openat2(2). For tests.
 pub fn force_walk() {
     WALK.store(true, Ordering::Relaxed);
+}
+
+/// Opens a file for reading, for start-up. `File::open` does the same with 4 KB more: its errors can hold any text.
+pub fn open(path: &Path) -> io::Result<File> {
+    open_with(path, libc::O_RDONLY)
+}
+
+/// open(2) with these flags and O_CLOEXEC; a file that is made has mode 0644 less the umask.
+pub(super) fn open_with(path: &Path, flags: libc::c_int) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    loop {
+        let mode: libc::mode_t = 0o644;
+        // SAFETY: `path` is a NUL-terminated string; the kernel gives a new descriptor that nobody owns.
+        match unsafe { own(libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode)) } {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            opened => return opened.map(File::from),
+        }
+    }
 }
 
 /// Opens a directory by its path, only as a place to start from (O_PATH): no right to list it is needed.

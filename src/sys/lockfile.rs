@@ -4,15 +4,16 @@
 //! back when the last process that holds the file ends, however it ends. (An fcntl lock goes when any descriptor of the
 //! file is closed, and a child does not inherit it.)
 
-use super::fd::{check, own};
+use super::fd::{check, own, refused};
 use super::file;
+use super::passwd;
 use std::ffi::CString;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Why there is no PID file.
@@ -70,38 +71,35 @@ impl PidFile {
     /// Makes or takes over the file at `path` (mode 0644 less the umask), locks it, and writes the process id and a line
     /// end into it. A symbolic link, a file with several names and anything but a regular file is refused: root writes here.
     pub fn create(path: &Path) -> Result<PidFile, PidFileError> {
-        // The working directory changes before the file is removed.
-        let path = std::path::absolute(path).map_err(|error| PidFileError::Io { path: path.to_owned(), error })?;
-        for _ in 0..TRIES {
-            match PidFile::attempt(&path) {
+        let mut tries = 0..TRIES;
+        let error = loop {
+            match PidFile::attempt(path) {
                 Ok(Some(file)) => return Ok(file),
-                Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let pid = read_pid(&path);
-                    return Err(PidFileError::Locked { path, pid });
-                }
-                Err(error) => return Err(PidFileError::Io { path, error }),
+                Ok(None) if tries.next().is_some() => {}
+                Ok(None) => break refused("another process keeps replacing it"),
+                Err(error) => break error,
             }
+        };
+        let path = path.to_owned();
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(PidFileError::Io { path, error });
         }
-        Err(PidFileError::Io { path, error: io::Error::other("another process keeps replacing it") })
+        let pid = read_pid(&path);
+        Err(PidFileError::Locked { path, pid })
     }
 
     /// `None` if the file that was locked is no longer the one at `path`.
     fn attempt(path: &Path) -> io::Result<Option<PidFile>> {
         let bytes = path.as_os_str().as_bytes();
         let (dir, name) = bytes.split_at(bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
+        // Open from here on: the working directory changes before the file is removed.
+        let dir = if dir.is_empty() { b"." } else { dir };
         let (dir, name) = (file::open_directory(&CString::new(dir)?)?, CString::new(name)?);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(path)?;
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let mut file = file::open_with(path, flags)?;
         let kind = file.metadata()?;
         if !kind.is_file() || kind.nlink() > 1 {
-            return Err(io::Error::other("not a regular file with one name"));
+            return Err(refused("not a regular file with one name"));
         }
         // SAFETY: flock takes an open descriptor and an integer.
         check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })?;
@@ -149,9 +147,9 @@ fn write_pid(file: &mut File) -> io::Result<()> {
 }
 
 fn read_pid(path: &Path) -> Option<u32> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
-    text.trim_end().parse().ok()
+    let mut text = [0; 32];
+    let read = file::read_small(&CString::new(path.as_os_str().as_bytes()).ok()?, &mut text).ok()?;
+    passwd::id(text.get(..read)?.trim_ascii_end())
 }
 
 #[cfg(test)]

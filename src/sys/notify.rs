@@ -1,5 +1,6 @@
 //! Telling the service manager how the server is: the datagrams of sd_notify(3), without its library.
 
+use super::environment::variable;
 use std::fmt::Write;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -17,8 +18,8 @@ impl Notifier {
     /// The notifier of `$NOTIFY_SOCKET`: a path, or `@` and an abstract name. `None` if the variable is not set: nobody
     /// waits for word. Other kinds of address (vsock) are an error.
     pub fn from_env() -> io::Result<Option<Notifier>> {
-        match std::env::var_os("NOTIFY_SOCKET") {
-            Some(address) if !address.is_empty() => Notifier::connect(address.as_bytes()).map(Some),
+        match variable(c"NOTIFY_SOCKET") {
+            Some(address) if !address.is_empty() => Notifier::connect(&address).map(Some),
             _ => Ok(None),
         }
     }

@@ -4,10 +4,11 @@
 
 use super::child::fork;
 use super::fd::{check, check_long};
-use super::file::read_at;
-use std::fs::{File, OpenOptions};
+use super::file::{open, open_with, read_at};
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::ptr;
 
 /// A process that has gone into the background while the one that was started waits for its word.
@@ -28,7 +29,7 @@ impl Daemon {
     /// Called before any thread exists: only the calling thread lives on in a child of fork(2).
     pub fn start() -> io::Result<Daemon> {
         // Opened now because it can be out of reach later, in a chroot or under a sandbox.
-        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let null = open_with(Path::new("/dev/null"), libc::O_RDWR)?;
         let (reader, parent) = io::pipe()?;
         if let Some(first) = fork()? {
             drop(parent);
@@ -50,7 +51,8 @@ impl Daemon {
     /// Lets go of what the process shares with the one that started it: the working directory becomes `/`, stdin, stdout and
     /// stderr become /dev/null. For a process that was forked off this one; [`Daemon::ready`] does it too.
     pub fn detach(&self) -> io::Result<()> {
-        std::env::set_current_dir("/")?;
+        // SAFETY: a NUL-terminated path.
+        check(unsafe { libc::chdir(c"/".as_ptr()) })?;
         for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
             // SAFETY: both are open descriptors or numbers of the standard ones, which no Rust value owns.
             check(unsafe { libc::dup2(self.null.as_raw_fd(), standard) })?;
@@ -154,7 +156,7 @@ pub struct Statm(Option<File>);
 impl Statm {
     /// Opens it for the calling process; a child of it needs its own.
     pub fn open() -> Statm {
-        Statm(File::open("/proc/self/statm").ok())
+        Statm(open(Path::new("/proc/self/statm")).ok())
     }
 
     /// KB that are resident now; 0 where there is no /proc.

@@ -34,7 +34,7 @@ impl Live {
             }
         }
         // The first site that claims a name keeps it.
-        names.sort();
+        names.sort_unstable();
         names.dedup_by(|later, first| later.0 == first.0);
         let one_site = config.sites.len() == 1 && config.server.unknown_host == UnknownHost::Default;
         Live { config, names, roots, first_root, one_site }
