@@ -12,7 +12,7 @@ const LAG_MS: u32 = 250;
 /// Milliseconds without a byte for which a client is heard out after our last word.
 const FAREWELL_MS: u32 = 2000;
 
-/// Milliseconds that a new client has to say something before it counts as silent when room is needed.
+/// Milliseconds that a new client has to say something before it counts as silent when room is needed, or the end has begun.
 const GRACE_MS: u32 = 500;
 
 /// The limits, from the configuration in force.
@@ -42,6 +42,11 @@ pub struct Queues {
 /// Whether moment `a` comes before `b`, across the wrap of the count.
 fn before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
+}
+
+/// Whether a connection has been where it waits for so long that its silence means something.
+pub fn is_settled(connection: &Connection, now: u32) -> bool {
+    now.wrapping_sub(connection.since) >= GRACE_MS
 }
 
 impl Queues {
@@ -158,10 +163,8 @@ impl Queues {
     /// the way.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
         let silent = self.head.front();
-        let mut is_settled = |index: &u32| {
-            let since = view.get(*index as usize).map(|connection| connection.since);
-            since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS)
-        };
+        let mut is_settled =
+            |index: &u32| view.get(*index as usize).is_some_and(|connection| is_settled(connection, now));
         let leaving = self.farewell.front().filter(&mut is_settled);
         leaving.or_else(|| silent.filter(&mut is_settled)).or(self.idle.front())
     }

@@ -9,7 +9,7 @@ use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::connection::{Connection, Flag, Waiting};
 use crate::server::io::{Io, Next, Ready};
 use crate::server::listeners::adjust;
-use crate::server::queues::{Limits, Queues};
+use crate::server::queues::{Limits, Queues, is_settled};
 use crate::server::shared::{Gate, SPECIAL, Shared, WAKE};
 use crate::server::state;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
@@ -329,11 +329,13 @@ impl<T: Transport> Worker<T> {
         while let Some(idle) = self.queues.oldest_keep_alive() {
             self.close(idle);
         }
-        // A browser opens connections ahead of any request: one that never said a word has nothing in flight.
+        // A browser opens connections ahead of any request: one that never said a word has nothing in flight, unless it has
+        // only just come.
         let mut next = self.queues.oldest_head();
         while let Some(index) = next {
             next = self.queues.next_head(&mut self.view, index);
-            if self.view.get(index as usize).is_some_and(|connection| !connection.is(Flag::Spoke)) {
+            let silent = |connection: &mut Connection| !connection.is(Flag::Spoke) && is_settled(connection, now);
+            if self.view.get(index as usize).is_some_and(silent) {
                 self.close(index);
             }
         }
