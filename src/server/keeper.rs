@@ -199,6 +199,9 @@ impl Keeper<'_> {
         } else if by_reload {
             error!("reload refused: cannot start another server: {error}");
             self.reload_is_over();
+            if self.server.is_none() {
+                self.start_later();
+            }
         } else {
             let pause = self.start_later();
             error!("cannot start the server: {error}; tried again in {pause} ms");
@@ -287,6 +290,11 @@ impl Keeper<'_> {
         // One that was to take over is on its way already.
         let pause = if self.next.is_some() || self.wanted.is_some() { 0 } else { self.start_later() };
         error!("server {} died after {} s: {end}; another one starts in {pause} ms", server.pid, lived / 1000);
+        if self.reloading && self.next.is_none() && self.wanted.is_none() {
+            // It may have been the new configuration that it died of: that is not to be tried again unasked.
+            error!("reload refused: the server died before it was done");
+            self.reload_is_over();
+        }
     }
 
     /// Hears what a server has to say.
