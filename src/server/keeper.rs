@@ -352,3 +352,40 @@ enum Started {
     /// In the server.
     Here(Link),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Options, load};
+    use crate::sys::testing::Dir;
+
+    #[test]
+    fn a_fork_that_fails_is_never_the_end() {
+        let dir = Dir::new();
+        let options = Options { one_shot: Some(dir.path().to_path_buf()), port: Some(0), ..Options::default() };
+        let plan = Plan::new(load(&options).unwrap().0, 0, &[]);
+        let mut boot = Boot { plan: plan.unwrap(), options, daemon: None, pid_file: None };
+        let mut keeper = Keeper {
+            boot: &mut boot,
+            notifier: None,
+            signals: SignalFd::open(&SIGNALS).unwrap(),
+            epoll: Epoll::new().unwrap(),
+            server: None,
+            start_at: None,
+            pause: 0,
+            wanted: None,
+            next: None,
+            running: Vec::new(),
+            came_up: true,
+            reloading: true,
+            stop_at: None,
+            failure: None,
+        };
+        for by_reload in [false, true] {
+            keeper.start_at = None;
+            keeper.not_started(io::ErrorKind::WouldBlock.into(), by_reload);
+            assert!(keeper.has_work(), "by a reload: {by_reload}");
+        }
+        assert!(!keeper.reloading, "the service manager waits for ever");
+    }
+}
