@@ -2,7 +2,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::util::{Client, Server, Setup, eventually, is_root, pattern, signal, skipped};
 
@@ -89,6 +89,30 @@ fn who_waits_at_a_listener_when_it_stops_is_served() {
             client.is_closed();
         }
         assert_eq!(server.ended(), Some(0), "{scheduler}");
+    }
+}
+
+#[test]
+fn who_has_only_just_come_when_it_stops_is_heard_out() {
+    for scheduler in ["Fair", "ReusePort"] {
+        // The request comes 100 ms after the end began. Where the machine is so slow that it comes too late that says nothing.
+        let heard = (0..10).any(|_| {
+            let mut server = setup().server(&format!("Scheduler {scheduler}")).server("DeferAccept 0").start();
+            let begun = Instant::now();
+            let mut client = server.client();
+            std::thread::sleep(Duration::from_millis(50));
+            server.signal("TERM");
+            assert!(eventually(|| server.logged("finishing those there are")));
+            std::thread::sleep(Duration::from_millis(100));
+            let in_time = begun.elapsed() < Duration::from_millis(400);
+            if in_time {
+                client.send("GET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n");
+                assert!(client.answer(false).is(200).closes(), "{scheduler}");
+            }
+            assert_eq!(server.ended(), Some(0), "{scheduler}");
+            in_time
+        });
+        assert!(heard, "{scheduler}: too slow a machine");
     }
 }
 

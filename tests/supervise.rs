@@ -418,6 +418,15 @@ fn the_service_manager_knows_the_keeper() {
         assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{new}: {reloading:?}");
         assert_eq!(heard(), ready, "{new}");
     }
+    // A reload that the server died in is over, too, and not tried again.
+    let child = only_child(server.pid());
+    signal(child, "STOP");
+    server.signal("HUP");
+    assert!(heard().starts_with("RELOADING=1\n"));
+    signal(child, "KILL");
+    assert_eq!(heard(), ready);
+    assert!(eventually(|| server.logged("reload refused: the server died before it was done")));
+    server.get("/a.txt").is(200);
     server.signal("TERM");
     assert_eq!(heard(), "STOPPING=1\n");
     assert_eq!(server.ended(), Some(0));

@@ -199,6 +199,9 @@ impl Keeper<'_> {
         } else if by_reload {
             error!("reload refused: cannot start another server: {error}");
             self.reload_is_over();
+            if self.server.is_none() {
+                self.start_later();
+            }
         } else {
             let pause = self.start_later();
             error!("cannot start the server: {error}; tried again in {pause} ms");
@@ -287,6 +290,11 @@ impl Keeper<'_> {
         // One that was to take over is on its way already.
         let pause = if self.next.is_some() || self.wanted.is_some() { 0 } else { self.start_later() };
         error!("server {} died after {} s: {end}; another one starts in {pause} ms", server.pid, lived / 1000);
+        if self.reloading && self.next.is_none() && self.wanted.is_none() {
+            // It may have been the new configuration that it died of: that is not to be tried again unasked.
+            error!("reload refused: the server died before it was done");
+            self.reload_is_over();
+        }
     }
 
     /// Hears what a server has to say.
@@ -343,4 +351,41 @@ enum Started {
     Child(Child),
     /// In the server.
     Here(Link),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Options, load};
+    use crate::sys::testing::Dir;
+
+    #[test]
+    fn a_fork_that_fails_is_never_the_end() {
+        let dir = Dir::new();
+        let options = Options { one_shot: Some(dir.path().to_path_buf()), port: Some(0), ..Options::default() };
+        let plan = Plan::new(load(&options).unwrap().0, 0, &[]);
+        let mut boot = Boot { plan: plan.unwrap(), options, daemon: None, pid_file: None };
+        let mut keeper = Keeper {
+            boot: &mut boot,
+            notifier: None,
+            signals: SignalFd::open(&SIGNALS).unwrap(),
+            epoll: Epoll::new().unwrap(),
+            server: None,
+            start_at: None,
+            pause: 0,
+            wanted: None,
+            next: None,
+            running: Vec::new(),
+            came_up: true,
+            reloading: true,
+            stop_at: None,
+            failure: None,
+        };
+        for by_reload in [false, true] {
+            keeper.start_at = None;
+            keeper.not_started(io::ErrorKind::WouldBlock.into(), by_reload);
+            assert!(keeper.has_work(), "by a reload: {by_reload}");
+        }
+        assert!(!keeper.reloading, "the service manager waits for ever");
+    }
 }

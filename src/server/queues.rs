@@ -13,7 +13,7 @@ const LAG_MS: u32 = 250;
 /// Milliseconds without a byte for which a client is heard out after our last word.
 const FAREWELL_MS: u32 = 2000;
 
-/// Milliseconds that a new client has to say something before it counts as silent when room is needed.
+/// Milliseconds that a new client has to say something before it counts as silent when room is needed, or the end has begun.
 const GRACE_MS: u32 = 500;
 
 /// The limits, from the configuration in force.
@@ -46,6 +46,11 @@ pub struct Queues {
 /// Whether moment `a` comes before `b`, across the wrap of the count.
 fn before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
+}
+
+/// Whether a connection has been where it waits for so long that its silence means something.
+fn is_settled(connection: &Connection, now: u32) -> bool {
+    now.wrapping_sub(connection.since) >= GRACE_MS
 }
 
 impl Queues {
@@ -179,17 +184,16 @@ impl Queues {
     /// head, then idle ones, the oldest before younger ones. One that has only just come is no silent one yet: it may be the one
     /// that room is made for, its request on the way.
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
-        let mut is_settled = |index: &u32| {
-            let since = view.get(*index as usize).map(|connection| connection.since);
-            since.is_some_and(|since| now.wrapping_sub(since) >= GRACE_MS)
-        };
+        let mut is_settled =
+            |index: &u32| view.get(*index as usize).is_some_and(|connection| is_settled(connection, now));
         let fronts = [&self.farewell, &self.silent, &self.head].map(Queue::front);
         fronts.into_iter().flatten().find(&mut is_settled).or(self.idle.front())
     }
 
-    /// The oldest that never said a word.
-    pub fn oldest_silent(&self) -> Option<u32> {
-        self.silent.front()
+    /// The oldest that never said a word, unless it has only just come.
+    pub fn oldest_silent(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
+        let oldest = self.silent.front()?;
+        view.get(oldest as usize).is_some_and(|connection| is_settled(connection, now)).then_some(oldest)
     }
 
     /// The connection that gives way when a buffer is needed: the oldest whose buffer will do, of the kind that holds most. Whoever

@@ -329,8 +329,9 @@ impl<T: Transport> Worker<T> {
         while let Some(idle) = self.queues.oldest_keep_alive() {
             self.close(idle);
         }
-        // A browser opens connections ahead of any request: one that never said a word has nothing in flight.
-        while let Some(silent) = self.queues.oldest_silent() {
+        // A browser opens connections ahead of any request: one that never said a word has nothing in flight, unless it has
+        // only just come.
+        while let Some(silent) = self.queues.oldest_silent(&mut self.view, now) {
             self.close(silent);
         }
         self.close_descriptors();
