@@ -47,6 +47,8 @@ pub enum Flag {
     Measured = 32,
     /// It stands in the queue of those that hold a buffer.
     Holds = 64,
+    /// The client said that it sends no further request.
+    Resigned = 128,
 }
 
 /// Input kept in a borrowed buffer.
