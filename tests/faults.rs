@@ -322,3 +322,26 @@ fn a_client_that_takes_many_small_answers_is_not_slow() {
         assert_eq!(rig.held(), NOTHING);
     });
 }
+
+/// Requests that are on their way when the server ends a connection must not meet a closed socket: that would destroy the answers
+/// that are on theirs.
+#[test]
+fn a_client_that_may_have_asked_for_more_is_heard_out() {
+    with_rig(|rig| {
+        let ask = |rig: &mut Rig, requests: String| {
+            with(|wire| wire.sent.extend(requests.into_bytes()));
+            rig.drive();
+        };
+        rig.open();
+        // As many as a connection may have.
+        ask(rig, request("GET /a.txt", "").repeat(1000));
+        let got = with(|wire| wire.got.len());
+        assert_eq!((rig.requests(), rig.waiting()), (1000, Some(Waiting::Farewell)));
+        assert!(with(|wire| wire.finished));
+        ask(rig, request("GET /a.txt", ""));
+        assert_eq!((rig.requests(), with(|wire| wire.got.len())), (1000, got));
+        rig.time_out(2000);
+        assert!(rig.is_closed());
+        assert_eq!(rig.held(), NOTHING);
+    });
+}

@@ -47,6 +47,8 @@ pub enum Flag {
     Measured = 16,
     /// It stands in the queue of those that hold a buffer.
     Holds = 32,
+    /// The client said that it sends no further request.
+    Resigned = 64,
 }
 
 /// Input kept in a borrowed buffer.

@@ -200,6 +200,13 @@ impl<T: Transport> Io<T> {
                 let waiting = self.transport.unacknowledged(connection.socket());
                 self.judge(connection, waiting, self.live.config().server.min_send_rate)
             }
+            // It takes its time to read our last word, and may not know yet that it is the last.
+            Waiting::Farewell
+                if self.clock.since(connection.mark) < LINGER_MAX_MS
+                    && self.transport.unacknowledged(connection.socket()) > 0 =>
+            {
+                Next::Wait(Waiting::Farewell, self.clock.now())
+            }
             _ => Next::Close,
         }
     }
@@ -219,11 +226,12 @@ impl<T: Transport> Io<T> {
         Next::Wait(connection.waiting, self.clock.now())
     }
 
-    /// The last answer is sent: closes at once when the client has nothing more to say, else after hearing it out, for
-    /// closing over unread input would destroy the answer on its way (RFC 9112 section 9.6).
+    /// The last answer is sent: closes at once when the client has nothing more to say, and said so, else after hearing it out,
+    /// for input that comes to a closed socket destroys the answer on its way (RFC 9112 section 9.6).
     fn finish(&mut self, connection: &mut Connection, left: usize) -> Next {
         let session = &connection.session;
-        if left == 0 && !connection.is(Flag::Readable) && !session.is_broken() && !session.in_body() {
+        let is_over = !session.is_broken() && !session.in_body() && connection.is(Flag::Resigned);
+        if is_over && left == 0 && !connection.is(Flag::Readable) {
             return Next::Close;
         }
         if self.transport.finish(connection.socket()).is_err() {

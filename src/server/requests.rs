@@ -121,6 +121,7 @@ impl<T: Transport> Io<T> {
         let server = &self.live.config().server;
         connection.requests = connection.requests.saturating_add(1);
         self.answered = self.answered.wrapping_add(1);
+        connection.set(Flag::Resigned, !self.head.persistent());
         server.keep_alive
             && !self.stopping
             && connection.requests < server.max_keep_alive_request
