@@ -185,3 +185,36 @@ fn without_a_descriptor_a_file_is_answered_503() {
     assert_eq!(client.get("/a.txt").is(200).text(), "alpha");
     client.get("/nothing").is(404);
 }
+
+/// Every place is taken by clients that begin an upload and stop, or ask for much and read nothing: none of them is idle. Whoever
+/// comes is served all the same, long before their time is up.
+#[test]
+fn who_stalls_gives_way_when_nobody_is_idle() {
+    for scheduler in ["Fair", "ReusePort"] {
+        for policy in ["Resist", "TooBusy"] {
+            let setup = Setup::new().workers(1).server(&format!("FDLimit {}", descriptors(8))).server("DeferAccept 0");
+            let setup = setup.server(&format!("OverCapacity {policy}")).server(&format!("Scheduler {scheduler}"));
+            let setup = setup.server("RateWindow 600").server("SendBuffer 131072").file("a.txt", "alpha");
+            let server = setup.file("big.bin", pattern(4_000_000)).start();
+            let stalling: Vec<_> = (0..8)
+                .map(|number| {
+                    let mut client = server.client();
+                    match number % 2 {
+                        0 => client.send("POST /a.txt HTTP/1.1\r\nHost: test\r\nContent-Length: 900000\r\n\r\nabc"),
+                        _ => client.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n"),
+                    };
+                    client
+                })
+                .collect();
+            // One that stalls is one that had its chance.
+            std::thread::sleep(Duration::from_millis(1500));
+            let mut served = Vec::new();
+            for _ in 0..8 {
+                let mut client = server.client();
+                assert_eq!(client.get("/a.txt").is(200).text(), "alpha", "{scheduler} {policy}");
+                served.push(client);
+            }
+            drop((stalling, served));
+        }
+    }
+}

@@ -23,6 +23,11 @@ use crate::wire::head::Head;
 /// Reads in one turn; a client that sends more waits for its next turn.
 const READS_A_TURN: u32 = 16;
 
+/// Milliseconds after which a client that has moved too little stalls: it gives way to others when nobody is idle.
+const STALL_MS: u32 = 1000;
+/// Bytes of an answer taken ahead of the floor that count in later windows.
+const AHEAD_MAX: u64 = 16 * 1024;
+
 /// What epoll reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ready {
@@ -211,6 +216,22 @@ impl<T: Transport> Io<T> {
         }
     }
 
+    /// Whether a client has moved less of a body or an answer than its floor so far, for a second at least.
+    pub fn stalls(&self, connection: &Connection) -> bool {
+        let server = &self.live.config().server;
+        let (rate, waiting) = match connection.waiting {
+            Waiting::Body => (server.min_body_rate, 0),
+            Waiting::Send if connection.is(Flag::Measured) => {
+                (server.min_send_rate, self.transport.unacknowledged(connection.socket()))
+            }
+            Waiting::Send => (server.min_send_rate, 0),
+            _ => return false,
+        };
+        let waited = self.clock.since(connection.since);
+        let moved = u64::from(connection.mark).saturating_sub(waiting as u64);
+        waited >= STALL_MS && moved < (u64::from(rate) * u64::from(waited) / 1000).max(1)
+    }
+
     /// Whether a connection moved enough bytes in the window that is over. `waiting` is how many of them have not arrived.
     fn judge(&mut self, connection: &mut Connection, waiting: usize, rate: u32) -> Next {
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
@@ -222,7 +243,12 @@ impl<T: Transport> Io<T> {
             return Next::Close;
         }
         connection.set(Flag::Measured, true);
-        connection.mark = waiting;
+        // Some paths acknowledge in lumps: a part of what was more than enough counts for the time after.
+        let ahead = match connection.waiting {
+            Waiting::Send => moved.saturating_sub(floor).min(AHEAD_MAX),
+            _ => 0,
+        };
+        connection.mark = waiting.saturating_add(ahead as u32);
         Next::Wait(connection.waiting, self.clock.now())
     }
 

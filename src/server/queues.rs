@@ -16,6 +16,9 @@ const FAREWELL_MS: u32 = 2000;
 /// Milliseconds that a new client has to say something before it counts as silent when room is needed, or the end has begun.
 const GRACE_MS: u32 = 500;
 
+/// How many of those who wait for the same are looked at to find some that give way.
+const SEARCH_MAX: u32 = 64;
+
 /// The limits, from the configuration in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -188,6 +191,24 @@ impl Queues {
             |index: &u32| view.get(*index as usize).is_some_and(|connection| is_settled(connection, now));
         let fronts = [&self.farewell, &self.silent, &self.head].map(Queue::front);
         fronts.into_iter().flatten().find(&mut is_settled).or(self.idle.front())
+    }
+
+    /// The first that stalls of those in a body or an answer, and how many more there are at least. They give way when nobody is
+    /// idle.
+    pub fn stalled(&self, view: &mut View<Connection>, stalls: impl Fn(&Connection) -> bool) -> (Option<u32>, u32) {
+        let (mut first, mut count) = (None, 0);
+        for queue in [&self.body, &self.body_holding, &self.send, &self.send_holding] {
+            let mut next = queue.front();
+            for _ in 0..SEARCH_MAX {
+                let Some(index) = next else { break };
+                if view.get(index as usize).is_some_and(|connection| stalls(connection)) {
+                    first = first.or(next);
+                    count += 1;
+                }
+                next = queue.after(view, index);
+            }
+        }
+        (first, count)
     }
 
     /// The oldest that never said a word, unless it has only just come.

@@ -123,7 +123,11 @@ impl<T: Transport> Worker<T> {
         if self.io.handler.open() > 0 {
             at_most(SWEEP_MS);
         }
-        if self.shed_left || self.listeners.as_ref().is_some_and(|listeners| !listeners.watched) {
+        // When it is full who stalls is looked for again and again, without an event.
+        if self.shed_left
+            || !self.shared.has_room()
+            || self.listeners.as_ref().is_some_and(|listeners| !listeners.watched)
+        {
             at_most(RETRY_MS);
         }
         if let Some(stop_at) = self.stop_at {
@@ -259,6 +263,12 @@ impl<T: Transport> Worker<T> {
         self.close_descriptors();
     }
 
+    /// The first of those whose client stalls, and how many there are at least.
+    fn stalled(&mut self) -> (Option<u32>, u32) {
+        let io = &self.io;
+        self.queues.stalled(&mut self.view, |connection| io.stalls(connection))
+    }
+
     fn housekeeping(&mut self, gate: &Gate) {
         let now = self.io.clock.now();
         self.tell_state(gate);
@@ -282,7 +292,7 @@ impl<T: Transport> Worker<T> {
         if shed > 0 {
             let mut left = shed;
             while left > 0
-                && let Some(oldest) = self.queues.oldest_idle(&mut self.view, now)
+                && let Some(oldest) = self.queues.oldest_idle(&mut self.view, now).or_else(|| self.stalled().0)
             {
                 self.close(oldest);
                 left -= 1;
@@ -295,7 +305,10 @@ impl<T: Transport> Worker<T> {
             self.shed_left = left > 0;
             gate.shed.fetch_sub(shed - left, Ordering::Relaxed);
         }
-        let idle = self.queues.idle();
+        let mut idle = self.queues.idle();
+        if idle == 0 && !self.shared.has_room() {
+            idle = self.stalled().1;
+        }
         if idle != self.idle_told {
             self.idle_told = idle;
             gate.idle.store(idle, Ordering::Relaxed);
