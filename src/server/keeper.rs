@@ -14,7 +14,7 @@ use ::log::{error, info, warn};
 
 use crate::server::boot::{Boot, Plan};
 use crate::server::link::{Link, Word};
-use crate::server::reload::open_log;
+use crate::server::reload::{listens_as, open_log};
 use crate::server::start::{StartError, system};
 use crate::sys::Errno;
 use crate::sys::child::{End, fork, kill, reap, report_ends};
@@ -317,7 +317,12 @@ impl Keeper<'_> {
                 Word::Refused => self.reload_is_over(),
                 Word::Reloaded => {
                     // What the next server is started with, should this one die.
-                    if let Ok((config, _)) = crate::config::load(&self.boot.options) {
+                    let server = &self.boot.plan.config.server;
+                    // Files that changed once more since the server read them are for another reload.
+                    if let Ok((config, _)) = crate::config::load(&self.boot.options)
+                        && server.needs_restart(&config.server).next().is_none()
+                        && listens_as(server, &config.server)
+                    {
                         let _ = open_log(&config.server);
                         self.boot.plan.config = config;
                     }

@@ -43,6 +43,12 @@ pub(super) fn read_anew(options: &Options) -> Option<Config> {
     }
 }
 
+/// Whether two configurations listen at the same places, in the same order.
+pub(super) fn listens_as(one: &Server, other: &Server) -> bool {
+    let (one, other) = (&one.listen, &other.listen);
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.is_same_place(b))
+}
+
 impl Scheduler {
     /// SIGHUP: reads everything first; what is wrong, or can not change while the server runs, changes nothing. A keeper is told
     /// what it came to, and has another server started where that can do what this one can not.
@@ -74,8 +80,7 @@ impl Scheduler {
         let old = self.shared.live();
         let mut keys: Vec<&'static str> = old.config().server.needs_restart(&config.server).collect();
         let kept = self.keeper.is_some() && !keys.contains(&"PidFile");
-        let (listen, now) = (&config.server.listen, &old.config().server.listen);
-        let same = listen.len() == now.len() && listen.iter().zip(now).all(|(a, b)| a.is_same_place(b));
+        let same = listens_as(&old.config().server, &config.server);
         // A keeper holds every socket.
         if !same && (self.keeper.is_some() || config.server.scheduler == Mode::ReusePort) {
             keys.push("Listen");

@@ -41,9 +41,14 @@ pub fn install() -> io::Result<()> {
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         // Everything else waits; a second fault meanwhile is blocked, for which the kernel kills at once.
         libc::sigfillset(&mut action.sa_mask);
+        // Whoever started the process may have left them blocked: a fault would then end it without a word.
+        let mut faults = action.sa_mask;
+        libc::sigemptyset(&mut faults);
         for (signal, _) in SIGNALS {
             check(libc::sigaction(signal, &action, ptr::null_mut()))?;
+            libc::sigaddset(&mut faults, signal);
         }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &faults, ptr::null_mut());
     }
     Ok(())
 }

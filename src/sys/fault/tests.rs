@@ -26,13 +26,21 @@ fn recurse(depth: usize) -> usize {
 }
 
 fn in_role(role: &str) {
+    if role == "blocked" {
+        // SAFETY: the set is initialised before it is used, and outlives both calls.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &all, ptr::null_mut());
+        }
+    }
     install().unwrap();
     let _stack = thread_stack().unwrap();
     set_thread_name("test main");
     let at = touch as *const () as usize;
     println!("touch={:x} base={:x}", at, image::running().base);
     match role {
-        "segv" => {
+        "segv" | "blocked" => {
             black_box(touch(BAD));
         }
         "bus" => {
@@ -135,6 +143,10 @@ fn each_fault_leaves_its_line() {
     assert!(into < 256, "pc is not in the function that faulted: {run:#?}");
     assert_eq!(segv["thread"], "test_main");
     assert!(!segv.contains_key("sender"));
+
+    // Blocked by whoever started it.
+    let run = testing::run_self(FAULT, "blocked");
+    check_common(&run, libc::SIGSEGV, "SIGSEGV");
 
     let run = testing::run_self(FAULT, "bus");
     let bus = check_common(&run, libc::SIGBUS, "SIGBUS");
