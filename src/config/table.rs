@@ -243,7 +243,7 @@ const SERVER: &[Key] = &[
         "Resist",
         InPlace,
         page!(
-            "When every connection is in use and none is idle: `Resist` accepts no more until one is free, `Drop` accepts and closes, `TooBusy` answers 503."
+            "When every connection is in use, none is idle and none stalls (below MinBodyRate or MinSendRate for a second): `Resist` accepts no more until one is free, `Drop` accepts and closes, `TooBusy` answers 503."
         ),
     ),
     key(
