@@ -17,8 +17,12 @@ import soak_hostile
 from serving import Running, field_kb, say
 
 GROWTH_KB = 16
+# In runs of less than a minute, where chance decides which pages of the buffers are used.
+SHORT_GROWTH_KB = 48
 # Longer than any limit of time at the defaults.
 SETTLE = 75
+# Connections at once before a run, more than it comes to have by chance.
+FILL = 6000
 PASSES = {
     "defaults": {
         "keys": "",
@@ -172,6 +176,7 @@ def run_load(watched, seconds, sizes, lowered):
     port = watched.server.port
     stop, slow, release, calm = (multiprocessing.Event() for _ in range(4))
     busy = multiprocessing.Value("i", 0)
+    soak_hostile.fill(port, min(watched.capacity, FILL))
     good_report, hostile_report = multiprocessing.Queue(), multiprocessing.Queue()
     good = start_process(good_process, port, 1, stop, calm, busy, good_report)
     hostile = [
@@ -262,7 +267,7 @@ def one_pass(name, work, seconds):
         if len(columns) == 2:
             grown = columns[1]["Anonymous, KB: end"] - columns[0]["Anonymous, KB: end"]
             columns[1]["Anonymous above the first run, KB"] = grown
-            if binding and grown > GROWTH_KB:
+            if binding and grown > (GROWTH_KB if seconds >= 60 else SHORT_GROWTH_KB):
                 wrong.append(f"{name}: the second run ends {grown} KB of anonymous memory above the first")
     finally:
         watched.over.set()

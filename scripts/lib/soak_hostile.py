@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import struct
+import time
 from collections import Counter
 
 VALID = (
@@ -217,6 +218,55 @@ class Hostile:
         made = [asyncio.create_task(self.client(network, behaviour, pause)) for _ in range(count)]
         self.tasks += made
         return made
+
+
+def fill(port, connections):
+    """Uses every kind of memory to its end while nothing else happens: how far two runs fill a buffer that is seldom used must not
+    be left to chance. `connections` at once, then two at a time, one for each worker."""
+    held = []
+    for number in range(connections):
+        held.append(quick_connect(port, f"127.41.{number // 200}.{number % 200 + 1}"))
+        held[-1].sendall(VALID[0])
+    for made in held:
+        made.close()
+    host = b" HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    ranges = b",".join(b"%d-%d" % (first, first + 9000) for first in range(0, 160_000, 10_000))
+    payloads = (
+        (b"GET /many/882.txt" + host + b"\r\n") * 60,
+        (b"GET /small/39.txt" + host + b"\r\n") * 300,
+        b"GET /" + host + b"X: " + b"x" * 16_300,
+        b"GET /" + b"a" * 3900 + host + b"\r\n",
+        b"GET /%41" + b"/%61" * 1900 + host + b"\r\n",
+        b"GET /megabyte.bin" + host + b"Range: bytes=" + ranges + b"\r\n\r\n",
+        b"GET /large.bin" + host + b"\r\n",
+        b"POST /small/1.txt" + host + b"X: " + b"x" * 16_000 + b"\r\nContent-Length: 9\r\n\r\nbody",
+    )
+    for _ in range(4):
+        for payload in payloads:
+            pair = []
+            for _ in range(2):
+                made = quick_connect(port)
+                made.send(payload)
+                pair.append(made)
+            time.sleep(0.06)
+            for made in pair:
+                made.close()
+    for number in range(1000):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as made:
+            made.sendall(f"GET /many/{number}.txt HTTP/1.0\r\nHost: a\r\n\r\n".encode())
+            while made.recv(65536):
+                pass
+
+
+def quick_connect(port, source="127.0.0.1"):
+    """A connection that is reset when it is closed and takes little at once."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    made.settimeout(PATIENCE)
+    made.bind((source, 0))
+    made.connect(("127.0.0.1", port))
+    return made
 
 
 def rough(hostile):
