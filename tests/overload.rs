@@ -327,7 +327,7 @@ fn the_number_of_an_address_changes_in_place_but_not_from_none() {
 #[test]
 fn without_a_buffer_a_head_that_does_not_end_gives_way() {
     for scheduler in SCHEDULERS {
-        let server = setup(scheduler).workers(1).start();
+        let server = setup(scheduler).workers(1).server("Timeout 300").start();
         let before = no_file_open(&server);
         let silent: Vec<_> = (0..30).map(|_| server.client()).collect();
         thread::sleep(Duration::from_millis(100));
