@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ::log::{error, info, warn};
+use ::log::{Level, error, info, warn};
 
-use crate::config::{Config, LogTarget, Options, Scheduler as Mode, Server};
+use crate::config::{Config, LogTarget, Options, Scheduler as Mode, Server, Severity};
 use crate::log;
 use crate::server::budget::heap_bytes;
 use crate::server::confine;
@@ -35,7 +35,12 @@ pub(super) fn read_anew(options: &Options) -> Option<Config> {
         }
         Err(report) => {
             for diagnostic in &report.diagnostics {
-                error!("{diagnostic}");
+                let level = match diagnostic.severity {
+                    Severity::Error => Level::Error,
+                    Severity::Warning => Level::Warn,
+                    Severity::Note => Level::Info,
+                };
+                ::log::log!(level, "{diagnostic}");
             }
             error!("reload refused: {}; the server goes on as it was", report.errors());
             None
