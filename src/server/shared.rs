@@ -146,6 +146,11 @@ impl Shared {
         self.active.load(Ordering::Relaxed) < self.capacity
     }
 
+    /// Whether there is room for few more connections, or for none.
+    pub fn is_nearly_full(&self) -> bool {
+        self.active.load(Ordering::Relaxed) >= self.capacity - self.capacity / 8
+    }
+
     /// The worker with the most connections that could give way, without those that were asked to already. None = no worker
     /// has any, or there is no head-room for a client to be in until one has left.
     pub fn idlest(&self) -> Option<&Gate> {

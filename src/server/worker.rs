@@ -47,6 +47,9 @@ pub struct Worker<T: Transport> {
     /// Closed after the batch of events, so that no number in it is used again within it.
     closing: Vec<OwnedFd>,
     idle_told: u32,
+    /// Clients found to stall, and when they were looked for.
+    stalling: u32,
+    stalled_at: u32,
     /// More connections were to give way than could.
     shed_left: bool,
     /// The last request for the state that was answered.
@@ -81,6 +84,8 @@ impl<T: Transport> Worker<T> {
             // Each event closes at most its own connection and one that gives way to it.
             closing: Vec::with_capacity(EVENTS_A_TURN * 2),
             idle_told: 0,
+            stalling: 0,
+            stalled_at: now,
             shed_left: false,
             state_told: 0,
             wall_read: now,
@@ -125,7 +130,7 @@ impl<T: Transport> Worker<T> {
         }
         // When it is full who stalls is looked for again and again, without an event.
         if self.shed_left
-            || !self.shared.has_room()
+            || (self.queues.idle() == 0 && self.shared.is_nearly_full())
             || self.listeners.as_ref().is_some_and(|listeners| !listeners.watched)
         {
             at_most(RETRY_MS);
@@ -306,8 +311,12 @@ impl<T: Transport> Worker<T> {
             gate.shed.fetch_sub(shed - left, Ordering::Relaxed);
         }
         let mut idle = self.queues.idle();
-        if idle == 0 && !self.shared.has_room() {
-            idle = self.stalled().1;
+        if idle == 0 && self.shared.is_nearly_full() {
+            if now.wrapping_sub(self.stalled_at) >= RETRY_MS {
+                self.stalled_at = now;
+                self.stalling = self.stalled().1;
+            }
+            idle = self.stalling;
         }
         if idle != self.idle_told {
             self.idle_told = idle;
