@@ -311,12 +311,12 @@ impl<T: Transport> Worker<T> {
             gate.shed.fetch_sub(shed - left, Ordering::Relaxed);
         }
         let mut idle = self.queues.idle();
-        if idle == 0 && self.shared.is_nearly_full() {
+        if self.shared.is_nearly_full() {
             if now.wrapping_sub(self.stalled_at) >= RETRY_MS {
                 self.stalled_at = now;
                 self.stalling = self.stalled().1;
             }
-            idle = self.stalling;
+            idle = idle.saturating_add(self.stalling);
         }
         if idle != self.idle_told {
             self.idle_told = idle;
