@@ -399,3 +399,24 @@ fn buffers_behind_unread_answers_are_given_up() {
         is_back_to_start(&server, before);
     }
 }
+
+/// Heads that do not end come faster than an upload goes on: they take buffers from each other, not from the upload.
+#[test]
+fn an_upload_keeps_its_buffer_among_heads_that_do_not_end() {
+    for scheduler in SCHEDULERS {
+        let server = setup(scheduler).workers(1).server("Timeout 300").start();
+        let mut uploads: Vec<_> = (0..8).map(|_| server.client()).collect();
+        let head = request("POST /a.txt", "Content-Length: 4\r\n");
+        uploads.iter_mut().for_each(|client| _ = client.send(&head));
+        let mut heads = Vec::new();
+        while State::of(&server).sum(" refused") < 20 {
+            assert!(heads.len() < 1000);
+            heads.push(server.client());
+            heads.last_mut().expect("one").try_send(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(900)).as_bytes());
+        }
+        for client in &mut uploads {
+            assert!(client.try_send(b"body"));
+            assert_eq!(client.answer(false).is(200).text(), "alpha", "{scheduler}");
+        }
+    }
+}

@@ -194,12 +194,14 @@ impl<T: Transport> Worker<T> {
         }
     }
 
-    /// No buffer was free for a connection's input: another one gives its own up.
+    /// No buffer was free for a connection's input: another one gives its own up. A body does not unless it stalls: the head
+    /// before it was whole, and the rest is likely on its way.
     fn make_room(&mut self, index: u32, len: usize, waiting: Waiting, since: u32) {
-        let pool = &self.io.pool;
+        let io = &self.io;
         let will_do = |other: &Connection| {
             let held = [other.input.as_ref().map(|kept| &kept.buffer), other.output.as_ref().map(|held| &held.buffer)];
-            held.into_iter().flatten().any(|buffer| pool.size(buffer) >= len)
+            let large = held.into_iter().flatten().any(|buffer| io.pool.size(buffer) >= len);
+            large && (other.waiting != Waiting::Body || io.stalls(other))
         };
         if let Some(holder) = self.queues.oldest_holder(&mut self.view, will_do) {
             self.close(holder);
