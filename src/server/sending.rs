@@ -11,6 +11,8 @@ use crate::storage::pool::Pool;
 use crate::sys::Errno;
 use crate::vhost::table::EntryId;
 
+/// Bytes of a page of a file, or a part of one where pages are larger.
+const PAGE: u64 = 4096;
 /// Bytes of files sent in one turn.
 const SENT_A_TURN: u64 = 1024 * 1024;
 
@@ -149,8 +151,12 @@ impl<T: Transport> Io<T> {
                         *remaining -= sent;
                         sent_now += sent;
                         connection.mark = connection.mark.saturating_add(sent as u32);
-                        // A file that was cut is short too: the next call tells.
                         if sent < len as u64 {
+                            // A socket that is full stops between pages. A file that was cut ends anywhere: the next call tells.
+                            if T::EXHAUSTS && offset.is_multiple_of(PAGE) {
+                                self.transport.push(connection.socket.as_fd());
+                                return Flow::Blocked;
+                            }
                             continue;
                         }
                     }
