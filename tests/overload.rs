@@ -404,18 +404,24 @@ fn buffers_behind_unread_answers_are_given_up() {
 #[test]
 fn an_upload_keeps_its_buffer_among_heads_that_do_not_end() {
     for scheduler in SCHEDULERS {
-        let server = setup(scheduler).workers(1).server("Timeout 300").start();
+        let server = setup(scheduler).workers(1).server("Timeout 300\n    RateWindow 300").start();
         let mut uploads: Vec<_> = (0..8).map(|_| server.client()).collect();
-        let head = request("POST /a.txt", "Content-Length: 4\r\n");
+        let (length, step) = (900_000, 1000);
+        let head = request("POST /a.txt", &format!("Content-Length: {length}\r\n"));
         uploads.iter_mut().for_each(|client| _ = client.send(&head));
-        let mut heads = Vec::new();
+        let (mut heads, mut sent) = (Vec::new(), 0);
         while State::of(&server).sum(" refused") < 20 {
-            assert!(heads.len() < 1000);
             heads.push(server.client());
             heads.last_mut().expect("one").try_send(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(900)).as_bytes());
+            sent += step;
+            assert!(sent < length, "buffers without end");
+            assert!(
+                uploads.iter_mut().all(|client| client.try_send(&vec![b'b'; step])),
+                "{scheduler}: after {sent} bytes"
+            );
         }
         for client in &mut uploads {
-            assert!(client.try_send(b"body"));
+            assert!(client.try_send(&vec![b'b'; length - sent]));
             assert_eq!(client.answer(false).is(200).text(), "alpha", "{scheduler}");
         }
     }
