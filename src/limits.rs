@@ -100,3 +100,18 @@ pub const DISCARD_MAX: u64 = 1024 * 1024;
 /// Longest time for which a client is heard out after our last word, milliseconds: what it still sends is read, so that it sees
 /// the answer. Then the connection is closed.
 pub const LINGER_MAX_MS: u32 = 30_000;
+
+/// Field lines that a plugin adds to a refusal, bytes. What does not fit is left out.
+pub const REFUSAL_FIELDS_MAX: usize = 320;
+
+/// How long a refusal is held back for whom it is to slow down (a wrong password), milliseconds.
+pub const LATE_MS: u32 = 1000;
+
+/// How long a request waits for a plugin to come to a verdict, milliseconds. Then it is answered 503.
+pub const VERDICT_MS: u32 = 30_000;
+
+/// Descriptors that the plugins of a worker watch at once. One more is refused to the plugin.
+pub const WATCHES_MAX: usize = 64;
+
+/// Descriptors that the plugins watch in the main thread. One more is refused to the plugin.
+pub const MAIN_WATCHES_MAX: usize = 32;

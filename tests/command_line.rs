@@ -25,7 +25,7 @@ fn what_is_printed() {
         let ended = run(&[option]);
         assert_eq!((ended.code, ended.log.as_str()), (Some(0), ""), "{option}");
         assert!(ended.out.starts_with(&format!("{VERSION}\nSystem  : linux ")), "{}", ended.out);
-        assert!(ended.out.contains("\nPlugins : liana\n"), "{}", ended.out);
+        assert!(ended.out.contains("\nPlugins : liana"), "{}", ended.out);
     }
 }
 
@@ -77,7 +77,7 @@ fn all_errors_are_told_and_nothing_is_started() {
         let ended = Server::run_to_end(command);
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "check: {check}");
         for line in &wanted {
-            assert!(ended.log.lines().any(|have| have == line), "no line {line}\n{}", ended.log);
+            assert!(ended.log.lines().any(|have| have.starts_with(line)), "no line {line}\n{}", ended.log);
         }
         let mime = at("monkey.mime", ":2:");
         assert!(ended.log.lines().any(|line| line.starts_with(&mime)), "no line {mime}\n{}", ended.log);

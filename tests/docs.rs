@@ -90,7 +90,8 @@ fn links_lead_somewhere() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "fuzz/README.md"]
         .map(|page| root.join(page));
-    let docs = fs::read_dir(root.join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
+    let folders = ["docs", "docs/plugins"].map(|folder| fs::read_dir(root.join(folder)).expect("a folder of pages"));
+    let docs = folders.into_iter().flatten().map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
     for page in pages.into_iter().chain(docs) {
         let text = fs::read_to_string(&page).expect("a page");
         for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {

@@ -33,6 +33,8 @@ mod faults;
 mod files;
 /// Heads and bodies whose framing is in doubt, and odd ones whose framing is not.
 mod framing;
+/// Which plugin answers which requests, and the plugins metrics and hello.
+mod handlers;
 /// Where the server listens.
 mod listen;
 /// More clients than there is room for, in numbers, and what is left of them.

@@ -1,9 +1,11 @@
 //! Holds a [`RawConfig`] against the table: unknown names, values of the wrong kind, repeated keys, missing ones.
 
 use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
 
 use super::diagnostic::{Findings, Position};
-use super::plugins::{BuiltIn, HANDLERS, PLUGINS};
+use super::plugins::{BuiltIn, PLUGINS};
 use super::raw::{RawConfig, RawEntry, RawSection};
 use super::table::{File, Key, Kind, Section, State};
 use super::text::{Words, same};
@@ -16,35 +18,41 @@ pub(super) struct Values<'a> {
     file: File,
     raw: &'a RawConfig,
     /// For each entry, whether it counts.
-    good: Vec<bool>,
+    good: Rc<[bool]>,
+    /// The entries that are looked at.
+    within: Range<usize>,
 }
 
 /// Checks all of `raw`, which came from a file of this kind; `whole` is the file for what is missing from it.
 pub(super) fn check<'a>(raw: &'a RawConfig, file: File, whole: &Position<'_>, out: &mut Findings) -> Values<'a> {
-    let mut values = Values { file, raw, good: vec![false; raw.len()] };
+    let mut good = vec![false; raw.len()];
     let mut seen = Seen::new(raw);
     for section in raw.sections() {
         let Some(known) = find_section(&section, file, out) else { continue };
         if section.entries.is_empty() {
             out.warning(&section.at, format_args!("[{}] has no keys", known.name));
         }
+        let range = section.entries.clone();
+        if known.many {
+            lacks(raw, known, &section.at, section.entries.clone(), out);
+        }
         for n in section.entries {
-            let first = seen.first(n);
+            let first = if known.many { first_of(raw, range.clone(), n) } else { seen.first(n) };
             let Some(entry) = raw.entry(n) else { continue };
             let Some(key) = find_key(&entry, known, file, out) else { continue };
             let valid = check_kind(&entry, key, out);
             if first != n && !key.many {
                 let at = raw.entry(first).unwrap_or(entry).at;
                 out.warning(&entry.at, format_args!("{} is already set at {at}: this one has no effect", entry.key));
-            } else if let Some(good) = values.good.get_mut(n) {
+            } else if let Some(good) = good.get_mut(n) {
                 *good = valid;
             }
         }
     }
-    for known in file.sections() {
+    for known in file.known() {
         missing(raw, known, whole, out);
     }
-    values
+    Values { file, raw, good: good.into(), within: 0..raw.len() }
 }
 
 /// Tells of a required section that is not there, and of the required keys that it lacks.
@@ -55,11 +63,23 @@ fn missing(raw: &RawConfig, known: &Section, whole: &Position<'_>, out: &mut Fin
         }
         return;
     };
+    if !known.many {
+        lacks(raw, known, &first.at, 0..raw.len(), out);
+    }
+}
+
+/// Tells of the required keys of a section that are not among some entries.
+fn lacks(raw: &RawConfig, known: &Section, at: &Position<'_>, among: Range<usize>, out: &mut Findings) {
     for key in known.keys {
-        if key.required && !(0..raw.len()).any(|n| is(raw, n, known.name, key.name)) {
-            out.error(&first.at, format_args!("[{}] needs {}: {}", known.name, key.name, Wants(key)));
+        if key.required && !among.clone().any(|n| is(raw, n, known.name, key.name)) {
+            out.error(at, format_args!("[{}] needs {}: {}", known.name, key.name, Wants(key)));
         }
     }
+}
+
+/// The first of some entries that has the key of entry `n`, which is one of them.
+fn first_of(raw: &RawConfig, mut among: Range<usize>, n: usize) -> usize {
+    among.find(|&other| same(raw.key(other), raw.key(n))).unwrap_or(n)
 }
 
 /// Whether an entry has this section and key.
@@ -107,31 +127,27 @@ impl<'a> Seen<'a> {
 
 fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<&'static Section> {
     let name = raw.name;
-    if let Some(section) = section_named(file.sections(), name) {
+    if let Some(section) = section_named(file.sections().iter(), name) {
         if section.state == State::Active {
             return Some(section);
         }
         return out.refuse(&raw.at, format_args!("[{}] is not in this build yet: take it out", section.name));
     }
-    if file == File::Site {
+    if matches!(file, File::Site) {
         for plugin in PLUGINS {
-            let Some(section) = section_named(plugin.site, name) else { continue };
+            let Some(section) = section_named(plugin.site.iter(), name) else { continue };
             if plugin.built_in {
                 return Some(section);
             }
             let (section, plugin) = (section.name, plugin.name);
-            let what = format_args!("[{section}] needs the plugin {plugin}, which is not in this build; {BuiltIn}");
-            return out.refuse(&raw.at, what);
-        }
-        if same(name, HANDLERS) {
-            return out.refuse(
-                &raw.at,
-                format_args!("[{HANDLERS}] needs a plugin that answers requests, and this build has none; {BuiltIn}"),
+            let what = format_args!(
+                "[{section}] needs the plugin {plugin}, which is not in this build; plugins built in: {BuiltIn}"
             );
+            return out.refuse(&raw.at, what);
         }
     }
     let mut names = Vec::new();
-    for section in file.sections() {
+    for section in file.known() {
         if section.state == State::Active {
             names.push(section.name);
         }
@@ -139,8 +155,8 @@ fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<
     out.refuse(&raw.at, Unknown { name, section: None, elsewhere: None, names: &names })
 }
 
-fn section_named(sections: &'static [Section], name: &str) -> Option<&'static Section> {
-    sections.iter().find(|section| same(section.name, name))
+fn section_named(mut sections: impl Iterator<Item = &'static Section>, name: &str) -> Option<&'static Section> {
+    sections.find(|section| same(section.name, name))
 }
 
 fn key_named(section: &'static Section, name: &str) -> Option<&'static Key> {
@@ -157,7 +173,7 @@ fn find_key(raw: &RawEntry<'_>, section: &'static Section, file: File, out: &mut
     }
     let names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
     let mut elsewhere = None;
-    for other in file.sections() {
+    for other in file.known() {
         if elsewhere.is_none() && key_named(other, name).is_some() {
             elsewhere = Some(other.name);
         }
@@ -267,6 +283,7 @@ pub(super) struct Entries<'v, 'a> {
     key: &'static str,
     any: bool,
     next: usize,
+    end: usize,
 }
 
 impl<'a> Iterator for Entries<'_, 'a> {
@@ -275,7 +292,7 @@ impl<'a> Iterator for Entries<'_, 'a> {
     #[inline(never)]
     fn next(&mut self) -> Option<RawEntry<'a>> {
         let raw = self.values.raw;
-        while let Some(good) = self.values.good.get(self.next) {
+        while let Some(good) = self.values.good.get(..self.end).and_then(|good| good.get(self.next)) {
             let n = self.next;
             self.next += 1;
             let key = if self.any { raw.key(n) } else { self.key };
@@ -290,9 +307,29 @@ impl<'a> Iterator for Entries<'_, 'a> {
 impl<'a> Values<'a> {
     /// The entries of a key in order, or of all free keys of a section when `key` is the name of its free key.
     pub(super) fn all(&self, section: &'static str, key: &'static str) -> Entries<'_, 'a> {
-        let known = section_named(self.file.sections(), section);
+        let known = section_named(self.file.known(), section);
         let any = known.and_then(|known| known.free).is_some_and(|free| free.name == key);
-        Entries { values: self, section, key, any, next: 0 }
+        Entries { values: self, section, key, any, next: self.within.start, end: self.within.end }
+    }
+
+    /// The sections of a name, each with the values that stand in it alone.
+    #[allow(dead_code)] // Plugins call it; which are built in is the features' choice.
+    pub(super) fn sections(&self, section: &'static str) -> impl Iterator<Item = (Position<'a>, Values<'a>)> {
+        let named = self.raw.sections().filter(move |raw| same(raw.name, section));
+        named.map(|raw| {
+            (raw.at, Values { file: self.file, raw: self.raw, good: self.good.clone(), within: raw.entries })
+        })
+    }
+
+    /// All entries of a section, in order.
+    pub(super) fn every(&self, section: &'static str) -> Entries<'_, 'a> {
+        Entries { any: true, ..self.all(section, "") }
+    }
+
+    /// Whether there is a section of this name.
+    #[allow(dead_code)] // As above.
+    pub(super) fn has(&self, section: &'static str) -> bool {
+        self.raw.sections().any(|raw| same(raw.name, section))
     }
 
     /// The entry of a single-valued key.
@@ -341,7 +378,7 @@ impl<'a> Values<'a> {
 }
 
 fn default_of(file: File, section: &str, key: &str) -> &'static str {
-    let found = section_named(file.sections(), section).and_then(|section| key_named(section, key));
+    let found = section_named(file.known(), section).and_then(|section| key_named(section, key));
     debug_assert!(found.is_some(), "[{section}] {key} is not in the table");
     found.map_or("", |key| key.default)
 }

@@ -60,6 +60,7 @@ fn one_shot(files: &dyn Files, dir: &Path, options: &Options, out: &mut Findings
         dir,
         server,
         mime,
+        plugins: plugins::OfServer::default(),
         #[cfg(feature = "sandbox")]
         sources: Vec::new(),
     })
@@ -99,12 +100,15 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
     let chroot = server.as_ref().and_then(|server| server.chroot.as_ref());
     let sites = sites(files, &named(&options.sites_dir, "sites"), &Base { dir: &dir, chroot }, out);
     plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
-    plugins::pass_over(files, &named(&options.plugins_dir, "plugins"), out);
+    let plugins_dir = named(&options.plugins_dir, "plugins");
+    plugins::pass_over(files, &plugins_dir, out);
+    let plugins = plugins::of_server(files, &plugins_dir, out);
     Some(Config {
         dir: dir.clone(),
         server: server?,
         sites,
         mime: mime?,
+        plugins,
         #[cfg(feature = "sandbox")]
         sources: Vec::new(),
     })

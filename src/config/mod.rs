@@ -106,6 +106,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// monkey.mime.
     pub mime: MimeTable,
+    /// What the plugins read in files of their own.
+    pub plugins: plugins::OfServer,
     /// What was read, for a sandbox to allow: the directories that were listed, and the files.
     #[cfg(feature = "sandbox")]
     pub sources: Vec<PathBuf>,

@@ -99,7 +99,8 @@ fn check_field(value: &str, length: usize, at: &Position<'_>, start: &Position<'
     Some(())
 }
 
-fn compile(text: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<Pattern> {
+/// Compiles a pattern of an entry, or says where in it the fault is.
+pub(super) fn compile(text: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<Pattern> {
     match Pattern::compile(text) {
         Ok(pattern) => Some(pattern),
         Err(error) => {

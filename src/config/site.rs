@@ -6,6 +6,8 @@ use super::Chroot;
 use super::check::{Values, check, number};
 use super::diagnostic::{Findings, Position};
 use super::files::Files;
+use super::plugins::handlers::{HandlerLine, handlers};
+use super::plugins::{OfSite, of_site};
 use super::raw::{RawConfig, RawEntry};
 use super::rules::{self, CacheRule, FIELD_LINE_MAX, HeaderRule};
 use super::table::File;
@@ -50,6 +52,10 @@ pub struct Site {
     pub etag_seed: Vec<u8>,
     /// Extensions, lower-cased and without dot, of files that are never sent as they are.
     pub script_extensions: Vec<String>,
+    /// Which plugin answers which requests.
+    pub handlers: Vec<HandlerLine>,
+    /// What the plugins read.
+    pub plugins: OfSite,
     /// Where its names stand, or else its file, for messages.
     pub at: Box<str>,
 }
@@ -76,6 +82,8 @@ impl Site {
             aliases: Vec::new(),
             etag_seed: Vec::new(),
             script_extensions: script_extensions(&values, &mut silent),
+            handlers: Vec::new(),
+            plugins: OfSite::default(),
             at: at.to_string().into(),
         }
     }
@@ -130,6 +138,8 @@ pub(super) fn resolve(
         aliases: aliases(v, base, out),
         etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(&entry, base.dir, files, out)).unwrap_or_default(),
         script_extensions: script_extensions(v, out),
+        handlers: handlers(v, out),
+        plugins: of_site(v, base, out),
         at: v.entry(H, "ServerName").map_or(*whole, |entry| entry.value_at).to_string().into(),
     }
 }

@@ -1,6 +1,7 @@
 //! The one table of sections and keys. What the parser accepts, the defaults, what an unknown key is compared with,
 //! what a reload may change and docs/CONFIGURATION.md all come from here.
 
+use super::plugins::{PLUGINS, Plugin};
 use crate::limits::WORKERS_MAX;
 
 /// A text for docs/CONFIGURATION.md, which only a test writes: there is none in the shipped binary.
@@ -22,6 +23,8 @@ macro_rules! page {
         ()
     };
 }
+#[allow(unused_imports)] // Plugins that are built in have sections of their own.
+pub(super) use page;
 
 /// The documentation of what is described elsewhere.
 pub(super) const NO_DOC: Doc = page!("");
@@ -96,6 +99,8 @@ pub struct Section {
     pub free: Option<&'static Key>,
     /// Whether the file is refused without it.
     pub required: bool,
+    /// Whether each section of this name is one of its own. If not, their keys are taken together.
+    pub many: bool,
     /// Whether it is built.
     pub state: State,
     /// The documentation.
@@ -103,7 +108,7 @@ pub struct Section {
 }
 
 /// The kinds of configuration files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum File {
     /// monkey.conf.
     Server,
@@ -113,6 +118,8 @@ pub enum File {
     Mime,
     /// plugins.load.
     PluginsLoad,
+    /// The file of a plugin, which has these sections.
+    Plugin(&'static [Section]),
 }
 
 impl File {
@@ -123,28 +130,36 @@ impl File {
             File::Site => SITE_FILE,
             File::Mime => MIME_FILE,
             File::PluginsLoad => PLUGINS_LOAD_FILE,
+            File::Plugin(sections) => sections,
         }
+    }
+
+    /// All sections of such a file that this build knows what to do with, those of plugins too.
+    pub(super) fn known(self) -> impl Iterator<Item = &'static Section> {
+        let plugins: &[Plugin] = if matches!(self, File::Site) { PLUGINS } else { &[] };
+        let built_in = plugins.iter().filter(|plugin| plugin.built_in);
+        self.sections().iter().chain(built_in.flat_map(|plugin| plugin.site))
     }
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, reload: Reload, doc: Doc) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, reload: Reload, doc: Doc) -> Key {
     Key { name, kind, default, many: false, required: false, reload, doc }
 }
 
-const fn number(min: u32, max: u32, unit: &'static str) -> Kind {
+pub(super) const fn number(min: u32, max: u32, unit: &'static str) -> Kind {
     Kind::Number { min, max, unit }
 }
 
-const fn many(key: Key) -> Key {
+pub(super) const fn many(key: Key) -> Key {
     Key { many: true, ..key }
 }
 
-const fn required(key: Key) -> Key {
+pub(super) const fn required(key: Key) -> Key {
     Key { required: true, ..key }
 }
 
-const fn section(name: &'static str, keys: &'static [Key], doc: Doc) -> Section {
-    Section { name, keys, free: None, required: false, state: State::Active, doc }
+pub(super) const fn section(name: &'static str, keys: &'static [Key], doc: Doc) -> Section {
+    Section { name, keys, free: None, required: false, many: false, state: State::Active, doc }
 }
 
 const fn later_section(name: &'static str) -> Section {
@@ -385,7 +400,13 @@ const SITE_FILE: &[Section] = &[
     },
     section("HEADERS", HEADERS, page!("Fields added to responses. Every line that matches adds its field.")),
     section("CACHE", CACHE, page!("Cache-Control by path. The first line that matches counts.")),
-    later_section("RATE"),
+    section(
+        "HANDLERS",
+        HANDLERS,
+        page!(
+            "Which plugin answers which requests. The lines are tried in order; where the plugin has nothing to say the next one is, and then the files. See [PLUGINS.md](PLUGINS.md)."
+        ),
+    ),
     later_section("PROXY"),
     later_section("CGI"),
 ];
@@ -472,6 +493,23 @@ const CACHE: &[Key] = &[many(key(
     InPlace,
     page!("REGEX as in [HEADERS]; VALUE is the whole of Cache-Control."),
 ))];
+
+const HANDLERS: &[Key] = &[
+    many(key(
+        "Match",
+        Kind::Text("REGEX PLUGIN [PARAMETER ...]"),
+        "",
+        InPlace,
+        page!("REGEX as in [HEADERS]; PLUGIN is one that answers requests."),
+    )),
+    many(key(
+        "Location",
+        Kind::Text("/PREFIX PLUGIN [PARAMETER ...]"),
+        "",
+        InPlace,
+        page!("The same for every path below PREFIX (whole segments)."),
+    )),
+];
 
 const MIME_FILE: &[Section] = &[Section {
     required: true,

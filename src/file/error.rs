@@ -1,10 +1,11 @@
 //! Answers that carry no file of their own: errors with their page, redirects, OPTIONS.
 
 use crate::file::body::Body;
-use crate::file::fill::{VARY_ACCEPT, push_site_fields};
-use crate::file::handler::{Handler, Scene};
+use crate::file::fill::VARY_ACCEPT;
+use crate::file::handler::Handler;
 use crate::http::output::{Sink, server_field};
 use crate::http::page::{PAGE_TYPE, page_len, push_page};
+use crate::plugin::scene::{Scene, push_site_fields};
 use crate::vhost::entry::Key;
 use crate::vhost::request::Request;
 use crate::vhost::table::EntryId;
@@ -58,7 +59,7 @@ impl Handler {
             if status == 404 && live.site(site).is_some_and(|site| site.fallback.is_some()) {
                 out.push(VARY_ACCEPT);
             }
-            push_site_fields(out, live, site, path, false);
+            push_site_fields(out, live, site, path);
         }
         let Some((id, index)) = custom else {
             out.push_field("Content-Type", PAGE_TYPE);
@@ -115,7 +116,7 @@ fn push_redirect(scene: &mut Scene<'_>, request: &Request<'_>, location: impl Fn
     out.push(b"Location: ");
     location(&mut |bytes| out.push(bytes));
     out.push(b"\r\n");
-    push_site_fields(out, scene.live, request.site, request.path, false);
+    push_site_fields(out, scene.live, request.site, request.path);
     out.push_length(0);
     out.push(request.connection_line());
     out.push(b"\r\n");
@@ -135,7 +136,7 @@ pub(super) fn redirect_to_directory(scene: &mut Scene<'_>, request: &Request<'_>
 }
 
 /// Sends a client to the place its whole site has moved to.
-pub(super) fn redirect_site(scene: &mut Scene<'_>, request: &Request<'_>, to: &str) {
+pub fn redirect_site(scene: &mut Scene<'_>, request: &Request<'_>, to: &str) {
     push_redirect(scene, request, |push| push(to.as_bytes()));
 }
 
@@ -146,7 +147,7 @@ pub(super) fn push_options(scene: &mut Scene<'_>, request: &Request<'_>) {
     out.push(server_field(scene.live.config().server.hide_version));
     out.push_date(scene.clock);
     out.push(ALLOW);
-    push_site_fields(out, scene.live, request.site, request.path, false);
+    push_site_fields(out, scene.live, request.site, request.path);
     out.push_length(0);
     out.push(request.connection_line());
     out.push(b"\r\n");

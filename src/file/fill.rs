@@ -2,32 +2,23 @@
 
 use crate::file::conditional::etag_text;
 use crate::file::error::push_error;
-use crate::file::handler::{Handler, Scene};
+use crate::file::handler::Handler;
 use crate::file::resolve::{Opened, Outcome, resolve};
 use crate::http::output::{Output, Sink, server_field};
 use crate::limits::{KEY_MAX, SMALL_FILE_MAX};
+use crate::plugin::scene::{Scene, push_site_fields};
 use crate::sys::Errno;
 use crate::sys::file::read_at;
 use crate::vhost::entry::{Key, Layout, NewEntry, hash_bytes, identity_of};
-use crate::vhost::live::Live;
 use crate::vhost::table::{EntryId, Half};
 use crate::wire::accept::Coding;
 use crate::wire::date::{DATE_LEN, write_date};
 
+/// Stands for the status of a directory without an index file until it is entered as a 403.
+const NO_INDEX: u16 = 0;
+
 /// The answer depends on whether the client takes HTML.
 pub(super) const VARY_ACCEPT: &[u8] = b"Vary: Accept\r\n";
-
-/// The response fields of a site that apply to a path, and its cache rule.
-pub(super) fn push_site_fields(out: &mut Output, live: &Live, site: u16, path: &[u8], cached: bool) {
-    let Some(site) = live.site(site) else { return };
-    if cached && let Some(rule) = site.cache.iter().find(|rule| rule.pattern.is_match(path)) {
-        out.push_field("Cache-Control", rule.value.as_bytes());
-    }
-    for rule in site.headers.iter().filter(|rule| rule.pattern.is_match(path)) {
-        out.push(rule.line.as_bytes());
-        out.push(b"\r\n");
-    }
-}
 
 impl Handler {
     /// Finds what a key leads to and enters it in the table. Err = the status to answer when that is impossible now.
@@ -38,6 +29,7 @@ impl Handler {
         match outcome {
             Outcome::File(opened) => self.fill_file(scene, key, opened, checked),
             Outcome::Directory => self.fill_status(scene, key, 301, checked),
+            Outcome::NoIndex => self.fill_status(scene, key, NO_INDEX, checked),
             Outcome::Status(status) => self.fill_status(scene, key, status, checked),
             Outcome::Unavailable => Err(503),
         }
@@ -77,6 +69,7 @@ impl Handler {
             }
             let new = NewEntry {
                 status: 200,
+                directory: false,
                 layout,
                 file: file.take(),
                 size,
@@ -115,6 +108,8 @@ impl Handler {
 
     /// Enters a path that leads to no file. Its whole answer is kept when it is short.
     fn fill_status(&mut self, scene: &mut Scene<'_>, key: &Key<'_>, status: u16, checked: u32) -> Result<EntryId, u16> {
+        let directory = status == NO_INDEX;
+        let status = if directory { 403 } else { status };
         let now = scene.clock.now();
         // The site's own page becomes part of what is remembered, and may have been looked at before.
         let page = self.custom_page(scene, key.site, status).and_then(|(id, _)| self.table.checked(id));
@@ -131,7 +126,7 @@ impl Handler {
         let body = bytes.len() - usize::from(layout.head);
         // An answer that is not kept has a size that no body has: it is written anew each time.
         let size = if fits { body as u64 } else { u64::MAX };
-        let new = NewEntry { status, layout, file: None, size, mtime: 0, identity: 0, etag: 0, checked };
+        let new = NewEntry { status, directory, layout, file: None, size, mtime: 0, identity: 0, etag: 0, checked };
         let key = if key.path.len() > KEY_MAX { &Key { path: b"", ..*key } } else { key };
         let entry = self.table.insert_whole(half, key, bytes, new, now);
         scene.out.truncate(start);
@@ -193,7 +188,12 @@ fn push_file_head(scene: &mut Scene<'_>, key: &Key<'_>, opened: &Opened<'_>, eta
         (false, true) => out.push(VARY_ACCEPT),
         (false, false) => {}
     }
-    push_site_fields(out, live, key.site, key.path, true);
+    if let Some(rule) =
+        live.site(key.site).and_then(|site| site.cache.iter().find(|rule| rule.pattern.is_match(key.path)))
+    {
+        out.push_field("Cache-Control", rule.value.as_bytes());
+    }
+    push_site_fields(out, live, key.site, key.path);
     layout.content = offset(out);
     out.push_field("Content-Type", opened.media_type.as_bytes());
     match opened.coding {

@@ -1,14 +1,14 @@
 //! The handler's way through a request: find the entry, judge the conditions, write the head, say what follows.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use crate::file::body::Body;
 use crate::file::conditional::{Validators, Verdict, etag_text, judge, range_applies};
-use crate::file::error::{ALLOW, push_options, redirect_site, redirect_to_directory};
-use crate::file::resolve::{Outcome, PathRoom, resolve, variant_of};
-use crate::http::clock::Clock;
+use crate::file::error::{ALLOW, push_options, redirect_to_directory};
+use crate::file::resolve::{Outcome, PathRoom, open_listed, resolve, variant_of};
 use crate::http::output::{Output, Sink, Text, server_field};
-use crate::storage::pool::Pool;
+use crate::plugin::scene::Scene;
 use crate::vhost::entry::Key;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
@@ -17,18 +17,6 @@ use crate::vhost::table::{EntryId, OpenFiles};
 use crate::wire::accept::{accepts_html, parse_accept_encoding};
 use crate::wire::head::{Method, Name};
 use crate::wire::range::{ByteRange, Ranges, parse_range};
-
-/// What a handler works with for the length of one answer.
-pub struct Scene<'a> {
-    /// The configuration in force.
-    pub live: &'a Live,
-    /// The time.
-    pub clock: &'a Clock,
-    /// Where the answer is written.
-    pub out: &'a mut Output,
-    /// Where the state of a multipart answer is kept.
-    pub pool: &'a mut Pool,
-}
 
 /// The static file handler of one worker.
 pub struct Handler {
@@ -104,31 +92,38 @@ impl Handler {
         found.filter(|&id| self.table.entry(id).is_some_and(|entry| entry.status == 200))
     }
 
-    /// Answers a request for what lies under a document root.
-    pub fn answer(&mut self, scene: &mut Scene<'_>, request: &Request<'_>) -> Body {
-        let live = scene.live;
-        let Some(site) = live.site(request.site) else {
-            return self.fail_request(scene, request, 500, b"");
-        };
-        if let Some(to) = &site.redirect {
-            redirect_site(scene, request, to);
-            return Body::Nothing;
+    /// Opens a directory that [`Handler::answer`] has left to others.
+    pub fn open_listed(&mut self, scene: &Scene<'_>, request: &Request<'_>) -> Result<OwnedFd, u16> {
+        let now = scene.clock.now();
+        open_listed(scene.live, &mut self.roots, &mut self.room, request.site, request.path, now)
+    }
+
+    /// Answers a request for what lies under a document root. None = it is a directory without an index file, and `listed` says
+    /// that somebody else answers for those.
+    pub fn answer(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, listed: bool) -> Option<Body> {
+        match self.find_answer(scene, request, listed) {
+            Ok(body) => body,
+            Err(status) => Some(self.fail_request(scene, request, status, b"")),
         }
+    }
+
+    fn find_answer(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, listed: bool) -> Result<Option<Body>, u16> {
         match request.head.method {
             Method::Get | Method::Head | Method::Post => {}
             Method::Options => {
                 push_options(scene, request);
-                return Body::Nothing;
+                return Ok(Some(Body::Nothing));
             }
-            _ => return self.fail_request(scene, request, 405, ALLOW),
+            _ => return Ok(Some(self.fail_request(scene, request, 405, ALLOW))),
         }
         let variant = request.field(Name::AcceptEncoding).map_or(0, |value| variant_of(&parse_accept_encoding(value)));
         let key = Key { site: request.site, variant, path: request.path };
-        let found = self.lookup(scene, &key).and_then(|id| self.fall_back(scene, request, variant, id));
-        match found {
-            Ok(id) => self.answer_entry(scene, request, id),
-            Err(status) => self.fail_request(scene, request, status, b""),
+        let id = self.lookup(scene, &key)?;
+        if listed && self.table.entry(id).is_some_and(|entry| entry.directory) {
+            return Ok(None);
         }
+        let id = self.fall_back(scene, request, variant, id)?;
+        Ok(Some(self.answer_entry(scene, request, id)))
     }
 
     /// Puts the single-page application's page in place of a miss, for a browser that opens a page.
@@ -180,6 +175,7 @@ impl Handler {
             return Body::Ready { entry: id };
         }
         let Some(entry) = self.table.entry(id) else { return Body::Nothing };
+        scene.out.begin_answer(entry.status, Some(entry.size));
         let head = self.table.answer(id).and_then(|answer| answer.get(..usize::from(entry.layout.head)));
         let line_end = head.and_then(|head| head.strip_suffix(b"\r\n")).unwrap_or_default();
         scene.out.push(line_end);

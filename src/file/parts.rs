@@ -4,9 +4,10 @@
 //! when its turn comes, however slowly the client reads.
 
 use crate::file::body::Body;
-use crate::file::handler::{Handler, Scene, push_content_range};
+use crate::file::handler::{Handler, push_content_range};
 use crate::http::output::Sink;
 use crate::http::page::Count;
+use crate::plugin::scene::Scene;
 use crate::storage::pool::Pool;
 use crate::vhost::request::Request;
 use crate::vhost::table::EntryId;

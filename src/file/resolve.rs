@@ -21,6 +21,8 @@ pub(super) enum Outcome<'a> {
     File(Opened<'a>),
     /// A directory named without its final slash.
     Directory,
+    /// A directory without an index file.
+    NoIndex,
     /// Nothing that may be served: the status that says why.
     Status(u16),
     /// The server is short of something (descriptors, memory of the kernel, the root itself): 503, not to be remembered.
@@ -141,6 +143,35 @@ pub(super) fn resolve<'a>(
     }
 }
 
+/// Opens the directory that a path with a final slash leads to. Err = the status to answer.
+pub(super) fn open_listed(
+    live: &Live,
+    roots: &mut Roots,
+    room: &mut PathRoom,
+    site: u16,
+    path: &[u8],
+    now: u32,
+) -> Result<OwnedFd, u16> {
+    let server = &live.config().server;
+    let status = |errno| match refusal(errno) {
+        Outcome::Status(status) => status,
+        _ => 503,
+    };
+    let beneath = |room: &mut PathRoom, root: BorrowedFd<'_>, rest: &[u8]| {
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        room.set(if rest.is_empty() { b"./" } else { rest })?;
+        open_directory_beneath(root, room.as_c_str()?, server.symlink)
+    };
+    if let (Some(folder), Some(rest)) = (&server.user_dir, path.strip_prefix(b"/~")) {
+        let (user, rest) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
+        let root = open_user_dir(room, user, folder.as_bytes(), server.symlink).map_err(status)?;
+        return beneath(room, root.as_fd(), rest).map_err(status);
+    }
+    let (root, rest) = live.place(site, path).ok_or(404u16)?;
+    let (root, _) = roots.get(live, root, now).map_err(|_| 503u16)?;
+    beneath(room, root, rest).map_err(status)
+}
+
 /// Opens the folder of a user's home that is served, beneath that home: a link there is the user's, not the operator's. Not
 /// inlined: its frame would be every caller's.
 #[inline(never)]
@@ -208,7 +239,7 @@ fn look_index<'a>(live: &'a Live, root: BorrowedFd<'_>, room: &mut PathRoom, sit
             Err(errno) => return refusal(errno),
         }
     }
-    Outcome::Status(403)
+    Outcome::NoIndex
 }
 
 /// Chooses the coding of the regular file in `room`.

@@ -48,14 +48,7 @@ pub trait Sink {
 
     /// Appends a status line (RFC 9112 section 4).
     fn push_status(&mut self, status: u16) {
-        if status == 200 {
-            return self.push(b"HTTP/1.1 200 OK\r\n");
-        }
-        self.push(b"HTTP/1.1 ");
-        self.push_decimal(u64::from(status));
-        self.push(b" ");
-        self.push(reason(status).as_bytes());
-        self.push(b"\r\n");
+        push_status_line(self, status);
     }
 
     /// Appends a field line.
@@ -68,9 +61,7 @@ pub trait Sink {
 
     /// Appends a `Content-Length` field line.
     fn push_length(&mut self, length: u64) {
-        self.push(b"Content-Length: ");
-        self.push_decimal(length);
-        self.push(b"\r\n");
+        push_length_line(self, length);
     }
 
     /// Appends a `Date` field line, when the time is known.
@@ -81,17 +72,36 @@ pub trait Sink {
     }
 }
 
+fn push_status_line(sink: &mut (impl Sink + ?Sized), status: u16) {
+    if status == 200 {
+        return sink.push(b"HTTP/1.1 200 OK\r\n");
+    }
+    sink.push(b"HTTP/1.1 ");
+    sink.push_decimal(u64::from(status));
+    sink.push(b" ");
+    sink.push(reason(status).as_bytes());
+    sink.push(b"\r\n");
+}
+
+fn push_length_line(sink: &mut (impl Sink + ?Sized), length: u64) {
+    sink.push(b"Content-Length: ");
+    sink.push_decimal(length);
+    sink.push(b"\r\n");
+}
+
 /// A worker's output: taken once, used for every answer.
 pub struct Output {
     buffer: Region,
     len: usize,
     overflow: bool,
+    status: u16,
+    length: Option<u64>,
 }
 
 impl Output {
     /// Room for `capacity` bytes.
     pub fn new(capacity: usize) -> io::Result<Output> {
-        Ok(Output { buffer: Region::new(capacity)?, len: 0, overflow: false })
+        Ok(Output { buffer: Region::new(capacity)?, len: 0, overflow: false, status: 0, length: None })
     }
 
     /// What is gathered so far.
@@ -120,9 +130,26 @@ impl Output {
         self.overflow = false;
     }
 
+    /// Writes over bytes that are gathered already.
+    pub fn patch(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(room) = self.buffer.get_mut(at..at + bytes.len()).filter(|_| at + bytes.len() <= self.len) {
+            room.copy_from_slice(bytes);
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.truncate(0);
+    }
+
+    /// Takes note of an answer whose head is copied and not written.
+    pub fn begin_answer(&mut self, status: u16, length: Option<u64>) {
+        (self.status, self.length) = (status, length);
+    }
+
+    /// The status of the answer that was begun last, and the length it announced, if it did.
+    pub fn answer(&self) -> (u16, Option<u64>) {
+        (self.status, self.length)
     }
 
     /// Whether a push since the last truncation did not fit.
@@ -141,6 +168,16 @@ impl Sink for Output {
             _ => self.overflow = true,
         }
     }
+
+    fn push_status(&mut self, status: u16) {
+        (self.status, self.length) = (status, None);
+        push_status_line(self, status);
+    }
+
+    fn push_length(&mut self, length: u64) {
+        self.length = Some(length);
+        push_length_line(self, length);
+    }
 }
 
 /// A short text on the stack. Callers choose N for the longest text they write.
@@ -148,6 +185,11 @@ impl Sink for Output {
 pub struct Text<const N: usize>(heapless::Vec<u8, N>);
 
 impl<const N: usize> Text<N> {
+    /// Forgets the text.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The text so far.
     pub fn bytes(&self) -> &[u8] {
         &self.0

@@ -84,6 +84,11 @@ impl Session {
         self.phase = Phase::Broken;
     }
 
+    /// Forgets a head that was just parsed: it comes again.
+    pub fn put_back(&mut self) {
+        *self = Session::default();
+    }
+
     /// Bounds a chunked body that was just announced: data beyond `most` bytes is [`Event::TooLong`].
     pub fn allow(&mut self, most: u64) {
         if let Phase::Chunked { allowed, .. } = &mut self.phase {

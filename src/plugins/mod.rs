@@ -1,14 +1,15 @@
-//! The plugins, each in a folder and behind a cargo feature of its own.
+//! The plugins, each in a folder and behind a cargo feature of its own, and the two lists by which the server knows them. Nothing
+//! outside of this file asks which of them are built in.
 
+#[cfg(feature = "plugin-hello")]
+pub mod hello;
 #[cfg(feature = "plugin-liana")]
 pub mod liana;
+mod list;
+#[cfg(feature = "plugin-metrics")]
+pub mod metrics;
 #[cfg(feature = "test-switches")]
 pub mod trial;
-
-use crate::http::output::Output;
-use crate::plugin::receiver::{Receiver, Taken};
-use crate::storage::pool::Pool;
-use crate::vhost::request::Request;
 
 #[cfg(not(feature = "plugin-liana"))]
 compile_error!("a server needs a transport: build with the feature plugin-liana");
@@ -20,53 +21,21 @@ pub type DefaultTransport = liana::Liana;
 #[cfg(all(feature = "plugin-liana", feature = "test-switches"))]
 pub type DefaultTransport = trial::transport::Chosen<liana::Liana>;
 
-/// A request's body on its way to the handler that takes it.
-#[derive(Debug)]
-pub enum Receiving {
-    /// The handler of test builds.
-    #[cfg(feature = "test-switches")]
-    Probe(trial::probe::Probe),
-}
+/// What is answered by a handler without a line in `[HANDLERS]`: paths below a prefix, and the handler's name.
+#[cfg(not(feature = "test-switches"))]
+pub const UNCONFIGURED: &[(&str, &str)] = &[];
+/// What is answered by a handler without a line in `[HANDLERS]`: paths below a prefix, and the handler's name.
+#[cfg(feature = "test-switches")]
+pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe")];
 
-/// The handler that takes the body of a request. None = nobody does: the static files read none.
-pub fn receiver(request: &Request<'_>, pool: &mut Pool) -> Option<Receiving> {
-    #[cfg(feature = "test-switches")]
-    if let Some(probe) = trial::probe::Probe::begin(request, pool) {
-        return Some(Receiving::Probe(probe));
+list::plugins! {
+    /// Those with hooks, in the order in which they are asked.
+    hooks {
     }
-    let _ = (request, pool);
-    None
-}
-
-impl Receiver for Receiving {
-    fn take(&mut self, data: &[u8], out: &mut Output, pool: &mut Pool) -> Taken {
-        let _ = (data, &out, &pool);
-        match *self {
-            #[cfg(feature = "test-switches")]
-            Receiving::Probe(ref mut probe) => probe.take(data, out, pool),
-        }
-    }
-
-    fn finish(&mut self, out: &mut Output, pool: &mut Pool) {
-        let _ = (&out, &pool);
-        match *self {
-            #[cfg(feature = "test-switches")]
-            Receiving::Probe(ref mut probe) => probe.finish(out, pool),
-        }
-    }
-
-    fn has_answered(&self) -> bool {
-        match *self {
-            #[cfg(feature = "test-switches")]
-            Receiving::Probe(ref probe) => probe.has_answered(),
-        }
-    }
-
-    fn release(self, pool: &mut Pool) {
-        let _ = &pool;
-        match self {
-            #[cfg(feature = "test-switches")]
-            Receiving::Probe(probe) => probe.release(pool),
-        }
+    /// Those that answer requests.
+    handlers {
+        "plugin-metrics" metrics: Metrics = metrics::Metrics;
+        "plugin-hello" hello: Hello = hello::Hello;
+        "test-switches" probe: Probe = trial::probe::Probes;
     }
 }

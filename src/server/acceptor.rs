@@ -4,15 +4,19 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::config::{OverCapacity, Server};
+use crate::config::OverCapacity;
 use crate::http::output::{Sink, Text, server_field};
+use crate::plugin::hooks::Verdict;
+use crate::plugin::stats::count;
+use crate::plugins;
 use crate::server::connection::Connection;
-use crate::server::shared::{Gate, Shared, count};
+use crate::server::shared::{Gate, Shared};
 use crate::sys::Errno;
 use crate::sys::clock::monotonic_ms;
 use crate::sys::epoll::Interest;
 use crate::sys::socket::{Peer, accept, receive, send, shutdown_write};
 use crate::sys::wake::Wake;
+use crate::vhost::live::Live;
 
 /// Connections taken in one turn.
 const BURST: u32 = 64;
@@ -63,6 +67,8 @@ pub struct Acceptor {
     reserve: Option<Wake>,
     /// When accepting was given up for a while, milliseconds.
     paused: Option<u32>,
+    /// The configuration in force.
+    live: Arc<Live>,
     /// What is done when the server is full.
     policy: OverCapacity,
     /// Most connections of one address.
@@ -73,17 +79,20 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// An acceptor for one worker or, with None, for the least loaded.
-    pub fn new(shared: Arc<Shared>, only: Option<u8>, server: &Server) -> Acceptor {
+    pub fn new(shared: Arc<Shared>, only: Option<u8>, live: Arc<Live>) -> Acceptor {
+        let server = &live.config().server;
         let (policy, refusal, reserve) = (server.over_capacity, refusal(server), Wake::new().ok());
         let per_address = server.max_connections_per_address;
-        Acceptor { shared, only, reserve, paused: None, policy, per_address, refusal }
+        Acceptor { shared, only, reserve, paused: None, live, policy, per_address, refusal }
     }
 
     /// Takes up another configuration. Allocates.
-    pub fn configure(&mut self, server: &Server) {
+    pub fn configure(&mut self, live: Arc<Live>) {
+        let server = &live.config().server;
         self.policy = server.over_capacity;
         self.refusal = refusal(server);
         self.per_address = server.max_connections_per_address;
+        self.live = live;
     }
 
     /// Whether clients are to be taken in now: no pause is on, and there is room for one, or those without room are turned
@@ -127,6 +136,9 @@ impl Acceptor {
     /// Finds a place for a client, or sends it away.
     fn receive(&mut self, socket: OwnedFd, peer: Peer) {
         let shared = Arc::clone(&self.shared);
+        if plugins::accept(&self.live, &peer) != Verdict::Continue {
+            return count(&shared.totals.refused);
+        }
         if self.per_address > 0 && shared.addresses.as_ref().is_some_and(|all| !all.enter(&peer, self.per_address)) {
             count(&shared.totals.over_address);
             return self.turn_away(socket);
@@ -224,7 +236,7 @@ impl Acceptor {
 }
 
 /// The answer to a client there is no room for.
-fn refusal(server: &Server) -> Box<[u8]> {
+fn refusal(server: &crate::config::Server) -> Box<[u8]> {
     let mut text = Text::<256>::default();
     text.push_status(503);
     text.push(server_field(server.hide_version));

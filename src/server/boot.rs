@@ -86,8 +86,8 @@ pub(super) fn divide(config: &Config, held: usize) -> Result<Budget, StartError>
     let (server, cpus) = (&config.server, cpu_count());
     let cap = server.fd_limit.map(u64::from);
     let descriptors =
-        raise_nofile(Budget::descriptors_wanted(server, cpus), cap).map_err(system("cannot raise the file limit"))?;
-    Budget::new(server, cpus, descriptors, held).map_err(StartError::Budget)
+        raise_nofile(Budget::descriptors_wanted(config, cpus), cap).map_err(system("cannot raise the file limit"))?;
+    Budget::new(config, cpus, descriptors, held).map_err(StartError::Budget)
 }
 
 /// Whom to become: nobody else unless started as root.

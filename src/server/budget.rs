@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use crate::config::{Scheduler, Server};
+use crate::config::{Config, Scheduler, Server};
 use crate::limits::{
     ARENA_MIN, CONNECTIONS_MAX, CONNECTIONS_MIN, EXECUTABLE_KB, HEAD_MAX, HEADROOM, HEAP_KB, INPUT_ROOM, MISS_BYTES,
     MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, ROOTS_MAX, STACK_SIZE, WORKER_FILES,
     WORKERS_MAX,
 };
+use crate::plugins::needs;
 use crate::server::addresses::Addresses;
 use crate::server::connection::Connection;
 use crate::server::worker::EVENTS_A_TURN;
@@ -38,6 +39,8 @@ pub struct Budget {
     pub fixed: usize,
     /// Its part for the heap.
     pub heap: usize,
+    /// What the plugins take, for the process and all workers.
+    pub plugins: usize,
 }
 
 /// Why the memory can not be divided.
@@ -94,13 +97,14 @@ fn pool_classes(bytes: usize) -> [Class; 4] {
 }
 
 /// Descriptors besides those of connections.
-fn other_files(server: &Server, workers: usize) -> usize {
+fn other_files(config: &Config, workers: usize) -> usize {
+    let (server, needs) = (&config.server, needs(config, workers));
     let listeners = match server.scheduler {
         Scheduler::Fair => server.listen.len(),
         Scheduler::ReusePort => server.listen.len().saturating_mul(workers),
     };
-    let own = usize::from(OPEN_FILES_MAX) + ROOTS_MAX + WORKER_FILES;
-    workers.saturating_mul(own).saturating_add(listeners).saturating_add(OTHER_FILES)
+    let own = usize::from(OPEN_FILES_MAX) + ROOTS_MAX + WORKER_FILES + needs.worker_files;
+    workers.saturating_mul(own).saturating_add(listeners).saturating_add(OTHER_FILES + needs.process_files)
 }
 
 /// What an entry of the connection table takes.
@@ -125,18 +129,23 @@ pub(super) fn heap_bytes(configuration: usize) -> usize {
 impl Budget {
     /// Divides `MemoryLimit`. `cpus` is how many processors there are, for `Workers 0`; `descriptors` how many files the
     /// process may open; `configuration` how many bytes of heap the configuration takes.
-    pub fn new(server: &Server, cpus: usize, descriptors: u64, configuration: usize) -> Result<Budget, BudgetError> {
+    pub fn new(config: &Config, cpus: usize, descriptors: u64, configuration: usize) -> Result<Budget, BudgetError> {
+        let server = &config.server;
         let limit = server.memory_limit as usize * 1024;
-        let fixed = EXECUTABLE_KB * 1024 + heap_bytes(configuration) + STACK_SIZE;
+        let own = EXECUTABLE_KB * 1024 + heap_bytes(configuration) + STACK_SIZE;
+        let plugins = |workers: usize| {
+            let needs = needs(config, workers);
+            needs.process + workers * needs.worker
+        };
         let slot = slot_bytes(server);
         let wanted = match server.workers {
             0 => cpus.clamp(1, WORKERS_MAX),
             workers => workers as usize,
         };
         let smallest = |workers: usize| {
-            let others = other_files(server, workers);
+            let others = other_files(config, workers);
             let table = (CONNECTIONS_MIN + HEADROOM + others) * slot;
-            fixed + table + workers * (worker_bytes() + ARENA_MIN + POOL_MIN)
+            own + plugins(workers) + table + workers * (worker_bytes() + ARENA_MIN + POOL_MIN)
         };
         // One worker a processor is a wish, a number in the configuration an order.
         let mut workers = wanted;
@@ -152,7 +161,8 @@ impl Budget {
                 configuration: heap_bytes(configuration) / 1024,
             });
         }
-        let others = other_files(server, workers);
+        let others = other_files(config, workers);
+        let (plugins, fixed) = (plugins(workers), own + plugins(workers));
         let free = limit - fixed - workers * worker_bytes();
         let affordable = (free - workers * (ARENA_MIN + POOL_MIN)) / slot;
         let allowed = usize::try_from(descriptors).unwrap_or(usize::MAX);
@@ -179,14 +189,16 @@ impl Budget {
             pool,
             fixed,
             heap: heap_bytes(configuration),
+            plugins,
         })
     }
 
     /// Descriptors that serve the most connections any ceiling of this size could pay for.
-    pub fn descriptors_wanted(server: &Server, cpus: usize) -> u64 {
+    pub fn descriptors_wanted(config: &Config, cpus: usize) -> u64 {
+        let server = &config.server;
         let slot = slot_bytes(server);
         let workers = if server.workers == 0 { cpus } else { server.workers as usize };
-        let others = other_files(server, workers);
+        let others = other_files(config, workers);
         let paid = server.memory_limit as usize * 1024 / 2 / slot;
         (CONNECTIONS_MAX.max(paid) + HEADROOM + others) as u64
     }
@@ -203,7 +215,7 @@ impl fmt::Display for Budget {
         let kb = |bytes: usize| bytes / 1024;
         write!(
             f,
-            "memory: at most {} of {} KB: program and heap {}, {} connections {}, {} workers with {} each (cache {}, buffers {})",
+            "memory: at most {} of {} KB: program, heap and plugins {}, {} connections {}, {} workers with {} each (cache {}, buffers {})",
             kb(self.total()),
             kb(self.limit),
             kb(self.fixed),

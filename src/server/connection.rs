@@ -1,10 +1,10 @@
-//! A connection's slot: everything the server remembers of it between two events, in less than two cache lines.
+//! A connection's slot: everything the server remembers of it between two events, in little more than two cache lines.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::file::body::Body;
 use crate::http::session::Session;
-use crate::plugins::Receiving;
+use crate::plugins::Task;
 use crate::storage::pool::BufferId;
 use crate::storage::queue::{Link, Linked};
 use crate::sys::slots::Slots;
@@ -25,10 +25,32 @@ pub enum Waiting {
     Body,
     /// The client to take more of an answer.
     Send,
+    /// The time to pass for which a refusal is held back.
+    Late,
+    /// A plugin to come to a verdict.
+    Verdict,
     /// The client to close after our last word.
     Farewell,
     /// Its turn: it had more to do than one turn allows.
     Turn,
+}
+
+impl Waiting {
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Waiting::Adoption => "new",
+            Waiting::Silent => "silent",
+            Waiting::Head => "head",
+            Waiting::Idle => "idle",
+            Waiting::Body => "body",
+            Waiting::Send => "send",
+            Waiting::Late => "late",
+            Waiting::Verdict => "verdict",
+            Waiting::Farewell => "farewell",
+            Waiting::Turn => "turn",
+        }
+    }
 }
 
 /// A yes-or-no fact of a connection.
@@ -49,6 +71,8 @@ pub enum Flag {
     Holds = 32,
     /// The client said that it sends no further request.
     Resigned = 64,
+    /// The handler of the request under way has its body: what follows is its answer.
+    Answers = 128,
 }
 
 /// Input kept in a borrowed buffer.
@@ -71,6 +95,21 @@ pub struct Held {
     pub end: u16,
 }
 
+/// What is under way for a request.
+#[derive(Debug)]
+pub enum Work {
+    /// The rest of an answer, or nothing.
+    Body(Body),
+    /// What a handler remembers of it.
+    Task(Task),
+}
+
+impl Default for Work {
+    fn default() -> Work {
+        Work::Body(Body::Nothing)
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -89,22 +128,24 @@ pub struct Connection {
     pub mark: u32,
     /// Requests answered.
     pub requests: u32,
+    /// Milliseconds when it was accepted.
+    pub accepted: u32,
+    /// Bytes sent to it; no more than 4 GB are counted.
+    pub total: u32,
     /// Place in the stream of requests.
     pub session: Session,
     /// Bytes at the start of the kept input that are the head of the request whose body comes; 0 = none.
     pub head: u16,
-    /// What takes the body that comes; None = nobody does.
-    pub receiver: Option<Receiving>,
     /// Input that does not make a request yet, or waits behind an answer under way.
     pub input: Option<Kept>,
     /// Output that was written and not yet sent.
     pub output: Option<Held>,
     /// What follows it.
-    pub body: Body,
+    pub work: Work,
 }
 
-/// What a slot may take, the table's own word included. Builds for tests have a receiver of bodies in it.
-const SLOT_MAX: usize = if cfg!(feature = "test-switches") { 136 } else { 128 };
+/// What a slot may take, the table's own word included.
+const SLOT_MAX: usize = 136;
 const _: () = assert!(Slots::<Connection>::SLOT_SIZE <= SLOT_MAX);
 
 impl Connection {
@@ -120,12 +161,13 @@ impl Connection {
             queued: now,
             mark: 0,
             requests: 0,
+            accepted: now,
+            total: 0,
             session: Session::default(),
             head: 0,
-            receiver: None,
             input: None,
             output: None,
-            body: Body::Nothing,
+            work: Work::default(),
         }
     }
 
@@ -148,6 +190,7 @@ impl Connection {
 
     /// Counts bytes of an answer that the socket took.
     pub fn sent(&mut self, bytes: usize) {
+        self.total = self.total.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         self.moved(Waiting::Send, bytes);
     }
 
@@ -170,13 +213,28 @@ impl Connection {
 
     /// Whether a buffer of the pool, or several, would be free without it.
     pub fn holds_buffer(&self) -> bool {
-        let parts = matches!(self.body, Body::Parts { .. });
-        self.input.is_some() || self.output.is_some() || self.receiver.is_some() || parts
+        let borrows = matches!(self.work, Work::Body(Body::Parts { .. }) | Work::Task(_));
+        self.input.is_some() || self.output.is_some() || borrows
+    }
+
+    /// What a handler remembers of the request under way; None = no handler has to do with it.
+    pub fn task(&mut self) -> Option<&mut Task> {
+        match &mut self.work {
+            Work::Task(task) => Some(task),
+            Work::Body(_) => None,
+        }
+    }
+
+    /// Whether a handler has to do with the request under way.
+    pub fn has_task(&self) -> bool {
+        matches!(self.work, Work::Task(_))
     }
 
     /// Whether an answer is under way.
     pub fn is_sending(&self) -> bool {
-        self.output.is_some() || self.body != Body::Nothing
+        self.output.is_some()
+            || self.is(Flag::Answers)
+            || !matches!(self.work, Work::Body(Body::Nothing) | Work::Task(_))
     }
 }
 

@@ -7,11 +7,16 @@ use std::sync::Arc;
 use crate::file::handler::Handler;
 use crate::http::clock::Clock;
 use crate::http::output::Output;
-use crate::limits::{HEAD_MAX, INPUT_ROOM, LINGER_MAX_MS, MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM};
-use crate::plugin::receiver::Receiver;
+use crate::limits::{
+    HEAD_MAX, INPUT_ROOM, LATE_MS, LINGER_MAX_MS, MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM,
+};
+use crate::plugin::host::Host;
+use crate::plugin::scene::RefusalFields;
+use crate::plugin::stats::WorkerStats;
 use crate::plugin::transport::Transport;
+use crate::plugins::Workers;
 use crate::server::budget::Budget;
-use crate::server::connection::{Connection, Flag, Kept, Waiting};
+use crate::server::connection::{Connection, Flag, Kept, Waiting, Work};
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
@@ -57,6 +62,10 @@ pub(super) enum Flow {
     Blocked,
     /// Enough for one turn.
     Turn,
+    /// A refusal is held back.
+    Late,
+    /// A plugin has to come to a verdict first.
+    Later,
     /// All is sent and nothing more will be.
     Last,
     /// The connection is broken.
@@ -75,6 +84,12 @@ pub struct Io<T: Transport> {
     pub handler: Handler,
     /// Buffers for what can not be finished now.
     pub pool: Pool,
+    /// The plugins as this worker has them.
+    pub plugins: Workers,
+    /// The server as a whole, for plugins.
+    pub host: Arc<dyn Host>,
+    /// What is counted.
+    pub stats: Arc<WorkerStats>,
     /// Requests answered since the start; it starts again at 0 after 2^32.
     pub answered: u32,
     /// The server is stopping: every answer is the last of its connection.
@@ -83,13 +98,24 @@ pub struct Io<T: Transport> {
     pub(super) input: Region,
     pub(super) path: Region,
     pub(super) head: Head,
+    /// Field lines that plugins add to a refusal.
+    pub(super) fields: RefusalFields,
+    /// Where in the input the head stands of the request that a handler is answering.
+    pub(super) kept_at: usize,
     /// Whether `head` is that of the connection being worked on.
     pub(super) parsed: bool,
 }
 
 impl<T: Transport> Io<T> {
     /// Takes the memory of one worker.
-    pub fn new(transport: T, live: &Arc<Live>, budget: &Budget) -> io::Result<Io<T>> {
+    pub fn new(
+        transport: T,
+        live: &Arc<Live>,
+        budget: &Budget,
+        plugins: Workers,
+        host: Arc<dyn Host>,
+        stats: Arc<WorkerStats>,
+    ) -> io::Result<Io<T>> {
         let mut hasher = DefaultHasher::new();
         hasher.write(&secret());
         let seed = hasher.finish();
@@ -100,12 +126,17 @@ impl<T: Transport> Io<T> {
             clock: Clock::new(monotonic_ms(), wall_seconds()),
             handler: Handler::new(live, table, seed)?,
             pool: Pool::new(&budget.pool)?,
+            plugins,
+            host,
+            stats,
             answered: 0,
             stopping: false,
             out: Output::new(OUTPUT_ROOM)?,
             input: Region::new(INPUT_ROOM)?,
             path: Region::new(HEAD_MAX)?,
             head: Head::new(),
+            fields: RefusalFields::default(),
+            kept_at: 0,
             parsed: false,
         })
     }
@@ -121,20 +152,41 @@ impl<T: Transport> Io<T> {
         if connection.is(Flag::Leaving) {
             return self.drain(connection);
         }
+        if connection.waiting == Waiting::Late && self.clock.since(connection.since) < LATE_MS {
+            return if ready.ended { Next::Close } else { Next::Wait(Waiting::Late, connection.since) };
+        }
+        let mut kept = None;
         if connection.is_sending() {
-            match self.pump(connection) {
-                Flow::Blocked => return self.park(connection, 0, Waiting::Send),
-                Flow::Turn => return Next::Wait(Waiting::Turn, connection.since),
+            if connection.is(Flag::Answers) {
+                // The handler's request is told of when it is answered.
+                kept = Some(self.restore(connection));
+                self.kept_at = 0;
+            }
+            let head = usize::from(connection.head);
+            let flow = self.pump(connection);
+            if let Some(len) = &mut kept
+                && connection.head == 0
+            {
+                self.input.copy_within(head.min(*len)..*len, 0);
+                *len = len.saturating_sub(head);
+            }
+            match flow {
+                Flow::Blocked => return self.park(connection, kept.unwrap_or(0), Waiting::Send),
+                Flow::Turn if kept.is_none() => return Next::Wait(Waiting::Turn, connection.since),
+                Flow::Turn => return self.park(connection, kept.unwrap_or(0), Waiting::Turn),
                 Flow::Failed => return Next::Close,
                 // An answer may begin before its request's body has come.
-                Flow::Starved | Flow::Last if connection.is(Flag::Last) && connection.receiver.is_none() => {
+                Flow::Starved | Flow::Last if connection.is(Flag::Last) && !connection.has_task() => {
                     return self.finish(connection, 0);
                 }
-                Flow::Starved | Flow::Last => {}
+                Flow::Starved | Flow::Last | Flow::Late | Flow::Later => {}
             }
         }
         let answered = connection.requests;
-        let mut len = self.restore(connection);
+        let mut len = match kept {
+            Some(len) => len,
+            None => self.restore(connection),
+        };
         for _ in 0..READS_A_TURN {
             if len > usize::from(connection.head) || connection.session.is_complete() {
                 let flow;
@@ -143,6 +195,8 @@ impl<T: Transport> Io<T> {
                     Flow::Starved => {}
                     Flow::Blocked => return self.park(connection, len, Waiting::Send),
                     Flow::Turn => return self.park(connection, len, Waiting::Turn),
+                    Flow::Late => return self.park(connection, len, Waiting::Late),
+                    Flow::Later => return self.park(connection, len, Waiting::Verdict),
                     Flow::Last => return self.finish(connection, len),
                     Flow::Failed => return Next::Close,
                 }
@@ -199,6 +253,15 @@ impl<T: Transport> Io<T> {
                 Flow::Blocked => self.park(connection, 0, Waiting::Send),
                 _ => Next::Close,
             },
+            Waiting::Late => self.drive(connection, Ready::default()),
+            Waiting::Verdict => {
+                self.drop_input(connection);
+                match self.refuse(connection, 503) {
+                    Flow::Last => self.finish(connection, 0),
+                    Flow::Blocked => self.park(connection, 0, Waiting::Send),
+                    _ => Next::Close,
+                }
+            }
             Waiting::Body => self.judge(connection, 0, self.live.config().server.min_body_rate),
             Waiting::Send => {
                 // What the kernel took and the client did not is no progress.
@@ -365,10 +428,10 @@ impl<T: Transport> Io<T> {
         if let Some(held) = connection.output.take() {
             self.pool.give(held.buffer);
         }
-        if let Some(receiver) = connection.receiver.take() {
-            receiver.release(&mut self.pool);
+        self.release_task(connection);
+        #[allow(irrefutable_let_patterns)] // Where no handler is built in there are no tasks.
+        if let Work::Body(body) = std::mem::take(&mut connection.work) {
+            self.handler.drop_body(body, &mut self.pool);
         }
-        let body = std::mem::take(&mut connection.body);
-        self.handler.drop_body(body, &mut self.pool);
     }
 }

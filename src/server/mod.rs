@@ -9,6 +9,7 @@ mod boot;
 pub mod budget;
 pub mod confine;
 pub mod connection;
+mod handling;
 mod io;
 mod keeper;
 mod link;

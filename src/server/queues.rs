@@ -2,6 +2,7 @@
 //! the first to run out. Those that hold a buffer of the pool stand in a queue of their own: when none is left, one of them has to
 //! give way, and there are never more of them than buffers.
 
+use crate::limits::{LATE_MS, VERDICT_MS};
 use crate::server::connection::{Connection, Flag, Waiting};
 use crate::storage::queue::Queue;
 use crate::sys::slots::View;
@@ -38,6 +39,8 @@ pub struct Queues {
     idle: Queue,
     body: Queue,
     send: Queue,
+    late: Queue,
+    verdict: Queue,
     farewell: Queue,
     turn: Queue,
     body_holding: Queue,
@@ -66,6 +69,8 @@ impl Queues {
             idle: Queue::default(),
             body: Queue::default(),
             send: Queue::default(),
+            late: Queue::default(),
+            verdict: Queue::default(),
             farewell: Queue::default(),
             turn: Queue::default(),
             body_holding: Queue::default(),
@@ -90,6 +95,8 @@ impl Queues {
             (Waiting::Body, true) => Some(&mut self.body_holding),
             (Waiting::Send, false) => Some(&mut self.send),
             (Waiting::Send, true) => Some(&mut self.send_holding),
+            (Waiting::Late, _) => Some(&mut self.late),
+            (Waiting::Verdict, _) => Some(&mut self.verdict),
             (Waiting::Farewell, _) => Some(&mut self.farewell),
             (Waiting::Turn, _) => Some(&mut self.turn),
         }
@@ -99,6 +106,8 @@ impl Queues {
         match waiting {
             Waiting::Idle => self.limits.keep_alive,
             Waiting::Farewell => FAREWELL_MS,
+            Waiting::Late => LATE_MS,
+            Waiting::Verdict => VERDICT_MS,
             Waiting::Body | Waiting::Send => self.limits.window,
             Waiting::Adoption | Waiting::Silent | Waiting::Head | Waiting::Turn => self.limits.timeout,
         }
@@ -153,6 +162,8 @@ impl Queues {
             (Waiting::Body, true),
             (Waiting::Send, false),
             (Waiting::Send, true),
+            (Waiting::Late, false),
+            (Waiting::Verdict, false),
             (Waiting::Farewell, false),
         ] {
             let limit = self.limit(waiting);
@@ -189,8 +200,13 @@ impl Queues {
     pub fn oldest_idle(&self, view: &mut View<Connection>, now: u32) -> Option<u32> {
         let mut is_settled =
             |index: &u32| view.get(*index as usize).is_some_and(|connection| is_settled(connection, now));
-        let fronts = [&self.farewell, &self.silent, &self.head].map(Queue::front);
+        let fronts = [&self.farewell, &self.late, &self.silent, &self.head].map(Queue::front);
         fronts.into_iter().flatten().find(&mut is_settled).or(self.idle.front())
+    }
+
+    /// The first of those who wait for a plugin's verdict, and how many they are.
+    pub fn verdict(&self) -> (Option<u32>, u32) {
+        (self.verdict.front(), self.verdict.len())
     }
 
     /// The first that stalls of those in a body or an answer, and how many more there are at least. They give way when nobody is
@@ -217,7 +233,8 @@ impl Queues {
         view.get(oldest as usize).is_some_and(|connection| is_settled(connection, now)).then_some(oldest)
     }
 
-    /// The connection that gives way when a buffer is needed: the oldest whose buffer will do, of the kind that holds most. Whoever
+    /// The connection that gives way when a buffer is needed: the oldest whose buffer will do, of those whose refusal is held
+    /// back, then of the kind that holds most. Whoever
     /// wants to have all of them is of that kind.
     pub fn oldest_holder(
         &self,
@@ -230,7 +247,7 @@ impl Queues {
                 kinds.swap(more, less);
             }
         }
-        for queue in kinds {
+        for queue in [&self.late].into_iter().chain(kinds) {
             let mut next = queue.front();
             while let Some(index) = next {
                 if view.get(index as usize).is_some_and(|connection| will_do(connection)) {
@@ -248,7 +265,7 @@ impl Queues {
     }
 
     /// How many wait for what.
-    pub fn counts(&self) -> [(Waiting, u32); 9] {
+    pub fn counts(&self) -> [(Waiting, u32); 11] {
         let counts = [
             (Waiting::Silent, &self.silent),
             (Waiting::Head, &self.head),
@@ -257,6 +274,8 @@ impl Queues {
             (Waiting::Body, &self.body_holding),
             (Waiting::Send, &self.send),
             (Waiting::Send, &self.send_holding),
+            (Waiting::Late, &self.late),
+            (Waiting::Verdict, &self.verdict),
             (Waiting::Farewell, &self.farewell),
             (Waiting::Turn, &self.turn),
         ];
@@ -265,6 +284,6 @@ impl Queues {
 
     /// How many could give way.
     pub fn idle(&self) -> u32 {
-        [&self.silent, &self.head, &self.idle, &self.farewell].into_iter().map(Queue::len).sum()
+        [&self.silent, &self.head, &self.idle, &self.late, &self.farewell].into_iter().map(Queue::len).sum()
     }
 }

@@ -116,11 +116,13 @@ impl Scheduler {
         } else {
             adjust_all(&config.server, &self.listeners);
         }
-        self.acceptor.configure(&config.server);
         if let Err(error) = open_log(&config.server) {
             warn!("{error}");
         }
-        self.shared.set_live(Arc::new(Live::new(config)));
+        let live = Arc::new(Live::new(config));
+        self.acceptor.configure(Arc::clone(&live));
+        self.plugins.reconfigure(&live);
+        self.shared.set_live(live);
         info!("configuration reloaded");
         Word::Reloaded
     }

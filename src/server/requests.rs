@@ -1,21 +1,40 @@
 //! From input to answers: each request of what was read is routed and answered in its turn, its body read before.
 
+use std::ops::Range;
+
 use crate::file::body::Body;
-use crate::file::error::Failure;
-use crate::file::handler::Scene;
+use crate::file::error::{Failure, redirect_site};
 use crate::http::output::Sink;
 use crate::http::session::Event;
 use crate::limits::{ANSWER_HEAD_MAX, DISCARD_MAX, INPUT_ROOM, SMALL_FILE_MAX};
-use crate::plugin::receiver::{Receiver, Taken};
+use crate::plugin::handler::{Handling, Taken};
+use crate::plugin::hooks::{Answer, Verdict};
+use crate::plugin::scene::Scene;
 use crate::plugin::transport::Transport;
-use crate::plugins::receiver;
-use crate::server::connection::{Connection, Flag};
+use crate::plugins::Task;
+use crate::server::connection::{Connection, Flag, Work};
+use crate::server::handling::{begin, respond, takes_body};
 use crate::server::io::{Flow, Io};
+use crate::server::sending::hold;
 use crate::vhost::request::{Refused, Request, connection_line};
 use crate::wire::head::{Framing, Head, HeadError, Method, Version, parse_head};
 
 /// Room that must be left for an answer before the gathered ones are sent.
 const ANSWER_ROOM: usize = ANSWER_HEAD_MAX + SMALL_FILE_MAX;
+
+/// What a request comes to.
+pub(super) enum Reply {
+    /// It is answered, and this follows what was written.
+    Body(Body),
+    /// A handler has begun.
+    Task(Task),
+    /// The same as `Body`, after a while.
+    Late(Body),
+    /// It is put back until a plugin knows what to do with it.
+    Later,
+    /// The connection ends without an answer.
+    Close,
+}
 
 /// How far the input in the scratch buffer is worked off.
 struct Progress {
@@ -26,6 +45,21 @@ struct Progress {
     /// All bytes.
     len: usize,
 }
+
+/// What a handler works with. A macro, so that the other fields can be borrowed beside it.
+macro_rules! scene {
+    ($io:expr) => {
+        Scene {
+            live: &$io.live,
+            clock: &$io.clock,
+            out: &mut $io.out,
+            pool: &mut $io.pool,
+            host: &*$io.host,
+            last: false,
+        }
+    };
+}
+pub(super) use scene;
 
 impl<T: Transport> Io<T> {
     /// Answers the requests in the first `len` bytes of the scratch buffer. What must be kept is moved to its start; returns
@@ -67,7 +101,7 @@ impl<T: Transport> Io<T> {
                     let start = progress.used;
                     progress.used += consumed;
                     match connection.session.in_body() {
-                        false => self.answer(connection, start..progress.used, progress, false),
+                        false => self.answer(connection, start..progress.used, progress, false, None),
                         true => self.expect_body(connection, start, progress),
                     }
                 }
@@ -77,9 +111,9 @@ impl<T: Transport> Io<T> {
                 }
                 Event::End { consumed } => {
                     progress.used += consumed;
-                    match connection.receiver.take() {
-                        Some(receiver) => self.finish_body(connection, receiver, progress),
-                        None => self.answer_kept(connection, progress, false),
+                    match connection.has_task() {
+                        true => self.finish_body(connection, progress),
+                        false => self.answer_kept(connection, progress, false),
                     }
                 }
                 Event::TooLong => Some(self.body_too_long(connection, progress)),
@@ -97,23 +131,50 @@ impl<T: Transport> Io<T> {
         configured.saturating_mul(1024).min(INPUT_ROOM)
     }
 
-    /// Answers the request whose head is `input[head]`. `last` = the connection ends after it, whatever the client wants.
-    /// None = go on with the next request.
+    /// Answers the request whose head is `input[head]`. `last` = the connection ends after it, whatever the client wants; `judged` =
+    /// what the plugins said to it, if they were asked. None = go on with the next request.
     fn answer(
         &mut self,
         connection: &mut Connection,
-        head: std::ops::Range<usize>,
-        progress: &Progress,
+        head: Range<usize>,
+        progress: &mut Progress,
         last: bool,
+        judged: Option<Verdict>,
     ) -> Option<Flow> {
         let start = self.out.len();
-        let body = self.request(connection, head, last);
+        let reply = self.request(connection, head.clone(), last, judged);
         if self.out.overflowed() {
-            self.handler.drop_body(body, &mut self.pool);
+            match reply {
+                Reply::Body(body) | Reply::Late(body) => self.handler.drop_body(body, &mut self.pool),
+                Reply::Task(task) => self.plugins.release(task, &mut self.pool),
+                Reply::Later | Reply::Close => {}
+            }
             self.out.truncate(start);
             return Some(self.refuse(connection, 500));
         }
-        self.deliver(connection, body, progress.used == progress.len)
+        match reply {
+            Reply::Body(body) => self.deliver(connection, body, progress.used == progress.len),
+            Reply::Task(task) => {
+                connection.work = Work::Task(task);
+                connection.head = head.len() as u16;
+                progress.head = head.start;
+                self.finish_body(connection, progress)
+            }
+            Reply::Late(body) => {
+                let held = hold(&mut self.pool, &mut connection.output, self.out.bytes());
+                self.out.clear();
+                connection.work = Work::Body(body);
+                Some(if held == Flow::Failed { held } else { Flow::Late })
+            }
+            Reply::Later => {
+                progress.used = head.start;
+                Some(match self.send(connection, false) {
+                    Flow::Starved => Flow::Later,
+                    flow => flow,
+                })
+            }
+            Reply::Close => Some(Flow::Failed),
+        }
     }
 
     /// Whether a connection goes on after the request just parsed, which is counted.
@@ -128,20 +189,54 @@ impl<T: Transport> Io<T> {
             && self.head.persistent()
     }
 
-    /// Writes the answer to the request whose head is `input[head]`.
-    fn request(&mut self, connection: &mut Connection, head: std::ops::Range<usize>, last: bool) -> Body {
+    /// Writes the answer to the request whose head is `input[head]`, and tells of it.
+    fn request(
+        &mut self,
+        connection: &mut Connection,
+        head: Range<usize>,
+        last: bool,
+        judged: Option<Verdict>,
+    ) -> Reply {
         // What came behind it in the same read is the beginning of a later request, whose time counts from here.
         connection.since = self.clock.now();
         let persistent = self.persists(connection) && !last;
         connection.set(Flag::Last, !persistent);
-        let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
+        let mut scene = scene!(self);
         let input = self.input.get(head).unwrap_or_default();
-        match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
+        let handler = &mut self.handler;
+        let (request, reply) = match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
             Ok(request) if is_over(request.head, body_limit(scene.live, request.site)) => {
-                self.handler.fail_request(&mut scene, &request, 413, b"")
+                let body = handler.fail_request(&mut scene, &request, 413, b"");
+                (request, Reply::Body(body))
             }
-            Ok(request) if self.head.expect_other => self.handler.fail_request(&mut scene, &request, 417, b""),
-            Ok(request) => self.handler.answer(&mut scene, &request),
+            Ok(request) if self.head.expect_other => {
+                let body = handler.fail_request(&mut scene, &request, 417, b"");
+                (request, Reply::Body(body))
+            }
+            Ok(request) => {
+                let verdict = judged.unwrap_or_else(|| {
+                    self.fields.clear();
+                    self.plugins.request(&mut scene, &request, &connection.peer, &mut self.fields)
+                });
+                let reply = match verdict {
+                    Verdict::Continue => match scene.live.site(request.site).and_then(|site| site.redirect.as_ref()) {
+                        Some(to) => {
+                            redirect_site(&mut scene, &request, to);
+                            Reply::Body(Body::Nothing)
+                        }
+                        None => respond(&mut self.plugins, handler, &mut scene, &request),
+                    },
+                    Verdict::Refuse(status) => {
+                        Reply::Body(handler.fail_request(&mut scene, &request, status, self.fields.bytes()))
+                    }
+                    Verdict::RefuseLate(status) => {
+                        Reply::Late(handler.fail_request(&mut scene, &request, status, self.fields.bytes()))
+                    }
+                    Verdict::Later => Reply::Later,
+                    Verdict::Close => Reply::Close,
+                };
+                (request, reply)
+            }
             Err(Refused { status, site }) => {
                 let failure = Failure {
                     status,
@@ -151,40 +246,90 @@ impl<T: Transport> Io<T> {
                     is_head: self.head.method == Method::Head,
                     fields: b"",
                 };
-                self.handler.fail(&mut scene, &failure)
+                let body = handler.fail(&mut scene, &failure);
+                let request = Request { head: &self.head, input, path: b"", query: None, site, persistent };
+                (request, Reply::Body(body))
             }
+        };
+        if scene.last {
+            connection.set(Flag::Last, true);
         }
+        let (status, length) = match &reply {
+            Reply::Body(Body::Ready { entry }) => {
+                handler.table().entry(*entry).map_or((0, None), |entry| (entry.status, Some(entry.size)))
+            }
+            Reply::Body(_) | Reply::Late(_) => scene.out.answer(),
+            Reply::Later => {
+                // It was not answered, and comes again.
+                connection.requests -= 1;
+                self.answered = self.answered.wrapping_sub(1);
+                return reply;
+            }
+            Reply::Task(_) | Reply::Close => return reply,
+        };
+        let length = length.filter(|_| !request.is_head());
+        self.stats.answer(status);
+        self.plugins.served(&scene, Some(&request), &connection.peer, Answer { status, length });
+        reply
     }
 
     /// A body comes behind the head at `input[start..used]`: decides who takes it, or answers before it comes.
     fn expect_body(&mut self, connection: &mut Connection, start: usize, progress: &mut Progress) -> Option<Flow> {
         let head = start..progress.used;
         let input = self.input.get(head.clone()).unwrap_or_default();
-        let routed = Request::route(&self.live, &self.head, input, &mut self.path, true);
-        let limit = routed.as_ref().map_or(u64::MAX, |request| body_limit(&self.live, request.site));
+        let mut scene = scene!(self);
+        let routed = Request::route(scene.live, &self.head, input, &mut self.path, true);
+        let limit = routed.as_ref().map_or(u64::MAX, |request| body_limit(scene.live, request.site));
         let too_long = is_over(&self.head, limit);
-        let taken = match &routed {
-            Ok(request) if !too_long && !self.head.expect_other => receiver(request, &mut self.pool),
-            _ => None,
-        };
-        let waits = self.head.expect_continue && self.head.version == Version::Http11;
-        if let Some(receiver) = taken {
-            connection.receiver = Some(receiver);
-            let persistent = self.persists(connection);
-            connection.set(Flag::Last, !persistent);
-            connection.session.allow(limit);
-            if waits && progress.used == progress.len {
-                self.out.push(b"HTTP/1.1 100 Continue\r\n\r\n");
-            }
-            return None;
-        }
         let here = progress.len.saturating_sub(progress.used) as u64;
         let unsaved =
-            !matches!(self.head.framing, Framing::Length(length) if length <= here) && !self.pool.is_free(head.len());
+            !matches!(self.head.framing, Framing::Length(length) if length <= here) && !scene.pool.is_free(head.len());
+        let waits = self.head.expect_continue && self.head.version == Version::Http11;
+        let mut judged = None;
+        if let Ok(request) = &routed
+            && !too_long
+            && !self.head.expect_other
+            && takes_body(&scene, request)
+        {
+            self.fields.clear();
+            let mut verdict = match unsaved {
+                true => Verdict::Refuse(503),
+                false => self.plugins.request(&mut scene, request, &connection.peer, &mut self.fields),
+            };
+            if verdict == Verdict::Continue {
+                match begin(&mut self.plugins, &mut scene, request, true) {
+                    Handling::Begun(task) => {
+                        connection.work = Work::Task(task);
+                        connection.head = head.len() as u16;
+                        progress.head = start;
+                        let last = scene.last;
+                        let persistent = self.persists(connection);
+                        connection.set(Flag::Last, !persistent || last);
+                        connection.session.allow(limit);
+                        if waits && progress.used == progress.len {
+                            self.out.push(b"HTTP/1.1 100 Continue\r\n\r\n");
+                        }
+                        return None;
+                    }
+                    Handling::Refuse(status) => verdict = Verdict::Refuse(status),
+                    // Nobody has taken it who takes bodies.
+                    Handling::NotMe | Handling::Answered => {}
+                }
+            }
+            judged = Some(verdict).filter(|&verdict| verdict != Verdict::Continue);
+        }
+        if judged == Some(Verdict::Later) {
+            connection.session.put_back();
+            progress.used = start;
+            return Some(match self.send(connection, false) {
+                Flow::Starved => Flow::Later,
+                flow => flow,
+            });
+        }
         // Nobody reads it. A client that waits for our word, and one with much to send, gets its answer now; whether or how much of
         // the body comes then is not worth finding out. So does one whose head there is no buffer for.
-        if waits || too_long || unsaved || is_over(&self.head, DISCARD_MAX) {
-            return self.answer(connection, head, progress, true);
+        if waits || too_long || unsaved || judged.is_some() || is_over(&self.head, DISCARD_MAX) {
+            return self.answer(connection, head, progress, true, judged);
         }
         connection.session.allow(limit.min(DISCARD_MAX));
         connection.head = head.len() as u16;
@@ -195,43 +340,76 @@ impl<T: Transport> Io<T> {
 
     /// Gives the next `len` bytes of a body to whoever takes it.
     fn take_body(&mut self, connection: &mut Connection, len: usize, progress: &mut Progress) -> Option<Flow> {
-        let Some(receiver) = &mut connection.receiver else {
+        let Some(task) = connection.task() else {
             connection.session.took(len);
             progress.used += len;
             return None;
         };
         let data = self.input.get(progress.used..progress.used + len).unwrap_or_default();
-        let taken = receiver.take(data, &mut self.out, &mut self.pool);
+        let mut scene = scene!(self);
+        let taken = self.plugins.take(task, data, &mut scene);
+        let last = scene.last;
         let count = match taken {
             Taken::Bytes(count) => count.min(len),
             Taken::Enough => len,
         };
         connection.session.took(count);
         progress.used += count;
-        if taken == Taken::Enough {
-            self.release_receiver(connection);
+        if taken == Taken::Enough || last {
             connection.set(Flag::Last, true);
+        }
+        if taken == Taken::Enough {
+            self.kept_at = progress.head;
+            self.end_task(connection);
         } else if count == len {
             return None;
         }
         match self.send(connection, false) {
-            Flow::Starved if connection.is(Flag::Last) && connection.receiver.is_none() => Some(Flow::Last),
+            Flow::Starved if !connection.has_task() => Some(Flow::Last),
             Flow::Starved => Some(Flow::Turn),
             flow => Some(flow),
         }
     }
 
-    /// The body is complete: lets its receiver say its last word.
-    fn finish_body(
-        &mut self,
-        connection: &mut Connection,
-        mut receiver: crate::plugins::Receiving,
-        progress: &Progress,
-    ) -> Option<Flow> {
-        receiver.finish(&mut self.out, &mut self.pool);
-        receiver.release(&mut self.pool);
+    /// The body is complete, or there is none: lets the handler write its answer.
+    fn finish_body(&mut self, connection: &mut Connection, progress: &Progress) -> Option<Flow> {
         connection.since = self.clock.now();
-        self.deliver(connection, Body::Nothing, progress.used == progress.len)
+        self.kept_at = progress.head;
+        if let Some(task) = connection.task() {
+            let mut scene = scene!(self);
+            self.plugins.finish(task, &mut scene);
+            let last = scene.last;
+            connection.set(Flag::Last, connection.is(Flag::Last) || last);
+        }
+        connection.set(Flag::Answers, true);
+        let flow = match self.out.is_empty() {
+            true => Flow::Starved,
+            false => self.send(connection, true),
+        };
+        match flow {
+            Flow::Starved => match self.pump(connection) {
+                Flow::Starved if connection.is(Flag::Last) => Some(Flow::Last),
+                Flow::Starved => None,
+                flow => Some(flow),
+            },
+            flow => Some(flow),
+        }
+    }
+
+    /// A handler has given its whole answer: tells of it. The head of its request stands at `kept_at` in the input.
+    pub(super) fn end_task(&mut self, connection: &mut Connection) {
+        self.release_task(connection);
+        let bytes = self.input.get(self.kept_at..self.kept_at + usize::from(connection.head)).unwrap_or_default();
+        connection.head = 0;
+        self.parsed = false;
+        let (status, length) = self.out.answer();
+        self.stats.answer(status);
+        let scene = scene!(self);
+        let routed = match parse_head(bytes, &mut self.head) {
+            Ok(_) => Request::route(scene.live, &self.head, bytes, &mut self.path, true).ok(),
+            Err(_) => None,
+        };
+        self.plugins.served(&scene, routed.as_ref(), &connection.peer, Answer { status, length });
     }
 
     /// Answers the request whose head was kept until nothing more of its body was to be read.
@@ -242,7 +420,11 @@ impl<T: Transport> Io<T> {
         if !self.parsed && parse_head(bytes, &mut self.head).is_err() {
             return Some(self.refuse(connection, 500));
         }
-        self.answer(connection, head, progress, last)
+        match self.answer(connection, head, progress, last, None) {
+            // Its body is gone: it can not be put back.
+            Some(Flow::Later) => Some(self.refuse(connection, 503)),
+            flow => flow,
+        }
     }
 
     /// A chunked body is longer than its site takes, or than is worth passing over.
@@ -252,7 +434,7 @@ impl<T: Transport> Io<T> {
         let readable = self.parsed || parse_head(bytes, &mut self.head).is_ok();
         let routed = Request::route(&self.live, &self.head, bytes, &mut self.path, false);
         let limit = routed.map_or(u64::MAX, |request| body_limit(&self.live, request.site));
-        if connection.receiver.is_some() || !readable || limit <= DISCARD_MAX {
+        if connection.has_task() || !readable || limit <= DISCARD_MAX {
             return self.refuse(connection, HeadError::LengthTooLarge.status());
         }
         self.parsed = true;
@@ -265,13 +447,13 @@ impl<T: Transport> Io<T> {
     /// Answers input that is no request, and ends the connection. Where an answer has begun there can not be another: then the
     /// connection ends in the middle of it, so that the client sees that it is not whole.
     pub(super) fn refuse(&mut self, connection: &mut Connection, status: u16) -> Flow {
-        let answered = connection.receiver.as_ref().is_some_and(Receiver::has_answered);
-        self.release_receiver(connection);
+        let answered = connection.task().is_some_and(|task| self.plugins.has_answered(task));
+        self.release_task(connection);
         connection.head = 0;
         connection.session.give_up();
         connection.set(Flag::Last, true);
         if !answered {
-            let mut scene = Scene { live: &self.live, clock: &self.clock, out: &mut self.out, pool: &mut self.pool };
+            let mut scene = scene!(self);
             let failure = Failure {
                 status,
                 site: None,
@@ -281,6 +463,9 @@ impl<T: Transport> Io<T> {
                 fields: b"",
             };
             self.handler.fail(&mut scene, &failure);
+            self.stats.answer(status);
+            let (status, length) = scene.out.answer();
+            self.plugins.served(&scene, None, &connection.peer, Answer { status, length });
         }
         match self.send(connection, false) {
             Flow::Starved => Flow::Last,
@@ -288,9 +473,12 @@ impl<T: Transport> Io<T> {
         }
     }
 
-    fn release_receiver(&mut self, connection: &mut Connection) {
-        if let Some(receiver) = connection.receiver.take() {
-            receiver.release(&mut self.pool);
+    pub(super) fn release_task(&mut self, connection: &mut Connection) {
+        connection.set(Flag::Answers, false);
+        if connection.has_task()
+            && let Work::Task(task) = std::mem::take(&mut connection.work)
+        {
+            self.plugins.release(task, &mut self.pool);
         }
     }
 }

@@ -6,6 +6,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::plugin::events::Watches;
+use crate::plugin::host::{Host, MemoryState, WorkerState};
+use crate::plugin::stats::Totals;
+use crate::plugins::Plugins;
 use crate::plugins::trial::loopback::{Loopback, Wire, with};
 use crate::server::budget::Budget;
 use crate::server::connection::{Connection, Waiting};
@@ -13,6 +17,41 @@ use crate::server::io::{Io, Next, Ready};
 use crate::sys::clock::wall_seconds;
 use crate::sys::socket::Peer;
 use crate::vhost::live::Live;
+
+/// There is no server around the worker.
+struct Nobody(Arc<Live>, Totals);
+
+impl Host for Nobody {
+    fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.0)
+    }
+    fn capacity(&self) -> u32 {
+        1
+    }
+    fn connections(&self) -> u32 {
+        1
+    }
+    fn totals(&self) -> &Totals {
+        &self.1
+    }
+    fn workers(&self) -> usize {
+        0
+    }
+    fn worker(&self, _: usize) -> Option<WorkerState<'_>> {
+        None
+    }
+    fn memory(&self) -> MemoryState {
+        MemoryState::default()
+    }
+    fn uptime(&self) -> u64 {
+        0
+    }
+    fn wake(&self, _: usize) {}
+    fn reload(&self) {}
+    fn tell_connections(&self, _: OwnedFd) -> bool {
+        false
+    }
+}
 
 /// What is held for connections; all zero when none has anything under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +64,7 @@ pub struct Held {
 
 /// A worker's memory and at most one connection. The other end is this thread's [`Wire`].
 pub struct Rig {
+    _plugins: Plugins,
     io: Io<Loopback>,
     now: u32,
     connection: Option<Connection>,
@@ -35,12 +75,22 @@ pub struct Rig {
 impl Rig {
     /// Takes the memory that one worker of this configuration has. Panics when it can not: for tests.
     pub fn new(config: Config) -> Rig {
-        let budget = Budget::new(&config.server, 1, 20_000, 0).expect("memory that can be divided");
+        let budget = Budget::new(&config, 1, 20_000, 0).expect("memory that can be divided");
         let live = Arc::new(Live::new(config));
-        let mut io = Io::new(Loopback, &live, &budget).expect("a worker's memory");
+        let mut plugins = Plugins::start(live.config(), 1).expect("plugins");
+        let own = plugins.worker(0, &live).expect("plugins");
+        let host: Arc<dyn Host> = Arc::new(Nobody(Arc::clone(&live), Totals::default()));
+        plugins.run(&host, &mut Watches::new(None, 0, 0)).expect("plugins");
+        let mut io = Io::new(Loopback, &live, &budget, own, host, Arc::default()).expect("a worker's memory");
         let now = io.clock.now();
         io.clock.set_wall(wall_seconds());
-        Rig { io, now, connection: None, spare: Some(File::open("/dev/null").expect("/dev/null").into()) }
+        Rig {
+            _plugins: plugins,
+            io,
+            now,
+            connection: None,
+            spare: Some(File::open("/dev/null").expect("/dev/null").into()),
+        }
     }
 
     /// Opens a connection; one that is open is closed first. The wire is as new, with room for everything.

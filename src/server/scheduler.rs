@@ -8,16 +8,19 @@ use std::sync::atomic::Ordering;
 use ::log::info;
 
 use crate::config::Options;
+use crate::plugin::events::Watches;
+use crate::plugin::host::Host;
+use crate::plugins::Plugins;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::confine::Confinement;
 use crate::server::link::Link;
 use crate::server::listeners::{Listener, sockets};
-use crate::server::shared::{SPECIAL, Shared};
+use crate::server::shared::{SPECIAL, Shared, WATCH};
 use crate::server::state;
+use crate::sys::clock::monotonic_ms;
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::image::release_pages;
 use crate::sys::notify::Notifier;
-use crate::sys::process::Statm;
 use crate::sys::signal::{Signal, SignalFd};
 
 /// The signals by epoll's name.
@@ -38,9 +41,11 @@ pub(super) struct Scheduler {
     pub(super) signals: SignalFd,
     /// The service manager, unless that is the keeper's to tell.
     pub(super) notifier: Option<Notifier>,
-    pub(super) statm: Statm,
     pub(super) keeper: Option<Link>,
-    pub(super) epoll: Epoll,
+    pub(super) epoll: Arc<Epoll>,
+    pub(super) plugins: Plugins,
+    pub(super) watches: Watches,
+    pub(super) host: Arc<dyn Host>,
 }
 
 impl Scheduler {
@@ -55,8 +60,14 @@ impl Scheduler {
                 self.watch()?;
                 watched = true;
             }
-            let patience = if watched { starting } else { Some(RETRY_MS) };
+            let mut patience = if watched { starting } else { Some(RETRY_MS) };
+            if let Some(limit) = self.watches.wait(monotonic_ms()) {
+                patience = Some(patience.map_or(limit, |patience| patience.min(limit)));
+            }
             self.epoll.wait(&mut events, patience)?;
+            while let Some(told) = self.watches.expired(monotonic_ms()) {
+                self.plugins.event(told, &self.host, &mut self.watches);
+            }
             if events.is_empty() && starting.take().is_some() {
                 // Start-up code and its tables are not needed again, now that the workers have begun too.
                 release_pages();
@@ -71,14 +82,22 @@ impl Scheduler {
                                 watched = false;
                                 self.reload();
                             }
-                            Signal::Usr1 => info!("signal USR1: there is no log file to open anew"),
+                            Signal::Usr1 => {
+                                self.plugins.reopen();
+                                info!("signal USR1: log files are opened anew");
+                            }
                             Signal::Term | Signal::Int | Signal::Quit => {
                                 self.stop(signal);
                                 return Ok(());
                             }
-                            Signal::Usr2 => state::tell(&self.shared, &self.statm),
+                            Signal::Usr2 => state::tell(&self.shared),
                             Signal::Child => {}
                         }
+                    }
+                } else if event.data & u64::from(u32::MAX) == WATCH {
+                    let told = self.watches.event(event, monotonic_ms());
+                    for told in told.into_iter().flatten().flatten() {
+                        self.plugins.event(told, &self.host, &mut self.watches);
                     }
                 } else if watched && self.take(event.data) == Burst::Starved {
                     self.unwatch();

@@ -4,9 +4,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::file::body::Body;
 use crate::http::output::Sink;
+use crate::limits::OUTPUT_ROOM;
+use crate::plugin::handler::Produced;
+use crate::plugin::scene::Scene;
 use crate::plugin::transport::Transport;
-use crate::server::connection::{Connection, Flag, Held};
+use crate::server::connection::{Connection, Flag, Held, Work};
 use crate::server::io::{Flow, Io};
+use crate::server::requests::scene;
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
 use crate::vhost::table::EntryId;
@@ -27,6 +31,7 @@ impl<T: Transport> Io<T> {
                     return match write(self.transport, connection.socket(), answer, false) {
                         Ok(sent) => {
                             connection.sent(sent);
+                            self.stats.send(sent as u64);
                             match sent == answer.len() {
                                 true => alone.then_some(Flow::Starved),
                                 false => Some(self.keep_rest(connection, entry, sent)),
@@ -38,7 +43,7 @@ impl<T: Transport> Io<T> {
                 self.out.push(answer);
             }
             body => {
-                connection.body = body;
+                connection.work = Work::Body(body);
                 return match self.send(connection, true) {
                     Flow::Starved => match self.pump(connection) {
                         Flow::Starved if connection.is(Flag::Last) => Some(Flow::Last),
@@ -76,7 +81,7 @@ impl<T: Transport> Io<T> {
         }
         let offset = sent.saturating_sub(head) as u64;
         table.pin(entry);
-        connection.body = Body::File { entry, offset, remaining: size.saturating_sub(offset) };
+        connection.work = Work::Body(Body::File { entry, offset, remaining: size.saturating_sub(offset) });
         Flow::Blocked
     }
 
@@ -91,12 +96,32 @@ impl<T: Transport> Io<T> {
             return Flow::Failed;
         };
         connection.sent(sent);
+        self.stats.send(sent as u64);
         let flow = match bytes.get(sent..) {
             Some([]) | None => Flow::Starved,
             Some(rest) => hold(&mut self.pool, &mut connection.output, rest),
         };
         self.out.clear();
         flow
+    }
+
+    /// Has the handler write the next part of its answer, and sends it. Starved = it is sent.
+    fn produce(&mut self, connection: &mut Connection) -> Flow {
+        let Some(task) = connection.task() else {
+            connection.set(Flag::Answers, false);
+            return Flow::Starved;
+        };
+        let mut scene = scene!(self);
+        let produced = self.plugins.produce(task, &mut scene);
+        let (last, overflowed) = (scene.last, scene.out.overflowed());
+        connection.set(Flag::Last, connection.is(Flag::Last) || last);
+        match produced {
+            Produced::Broken => return Flow::Failed,
+            _ if overflowed => return Flow::Failed,
+            Produced::More => {}
+            Produced::Done => self.end_task(connection),
+        }
+        self.send(connection, produced == Produced::More)
     }
 
     /// Sends what a connection has under way. Starved = it is all sent.
@@ -106,11 +131,13 @@ impl<T: Transport> Io<T> {
             if let Some(held) = &mut connection.output {
                 let bytes = self.pool.get(&held.buffer);
                 let rest = bytes.get(usize::from(held.start)..usize::from(held.end)).unwrap_or_default();
-                let more = !matches!(connection.body, Body::Nothing);
+                let more = !matches!(connection.work, Work::Body(Body::Nothing));
                 let Ok(sent) = write(self.transport, connection.socket.as_fd(), rest, more) else {
                     return Flow::Failed;
                 };
                 connection.mark = connection.mark.saturating_add(sent as u32);
+                connection.total = connection.total.saturating_add(sent as u32);
+                self.stats.send(sent as u64);
                 if sent < rest.len() {
                     held.start = held.start.saturating_add(sent as u16);
                     return Flow::Blocked;
@@ -122,22 +149,30 @@ impl<T: Transport> Io<T> {
             if sent_now >= SENT_A_TURN {
                 return Flow::Turn;
             }
-            if let Body::Parts { remaining: 0, .. } = connection.body {
-                let go_on = self.handler.next_part(&mut connection.body, &self.pool, &mut self.out);
+            if let Work::Body(body @ Body::Parts { remaining: 0, .. }) = &mut connection.work {
+                let go_on = self.handler.next_part(body, &self.pool, &mut self.out);
                 if !go_on {
-                    let body = std::mem::take(&mut connection.body);
-                    self.handler.drop_body(body, &mut self.pool);
+                    self.handler.drop_body(std::mem::take(body), &mut self.pool);
                 }
                 match self.send(connection, go_on) {
                     Flow::Starved => continue,
                     flow => return flow,
                 }
             }
-            let (entry, offset, remaining) = match &mut connection.body {
-                Body::Nothing | Body::Ready { .. } => return Flow::Starved,
-                Body::File { entry, offset, remaining } | Body::Parts { entry, offset, remaining, .. } => {
+            if connection.is(Flag::Answers) {
+                match self.produce(connection) {
+                    Flow::Starved => {
+                        sent_now += OUTPUT_ROOM as u64;
+                        continue;
+                    }
+                    flow => return flow,
+                }
+            }
+            let (entry, offset, remaining) = match &mut connection.work {
+                Work::Body(Body::File { entry, offset, remaining } | Body::Parts { entry, offset, remaining, .. }) => {
                     (*entry, offset, remaining)
                 }
+                Work::Body(Body::Nothing | Body::Ready { .. }) | Work::Task(_) => return Flow::Starved,
             };
             let Some(file) = self.handler.table().file(entry) else { return Flow::Failed };
             let len = usize::try_from(*remaining).unwrap_or(usize::MAX).min(SENT_A_TURN as usize);
@@ -150,7 +185,9 @@ impl<T: Transport> Io<T> {
                         *offset += sent;
                         *remaining -= sent;
                         sent_now += sent;
+                        self.stats.send(sent);
                         connection.mark = connection.mark.saturating_add(sent as u32);
+                        connection.total = connection.total.saturating_add(sent as u32);
                         if sent < len as u64 {
                             // A socket that is full stops between pages. A file that was cut ends anywhere: the next call tells.
                             if T::EXHAUSTS && offset.is_multiple_of(PAGE) {
@@ -168,9 +205,8 @@ impl<T: Transport> Io<T> {
                     Err(_) => return Flow::Failed,
                 }
             }
-            if let Body::File { remaining: 0, .. } = connection.body {
-                let body = std::mem::take(&mut connection.body);
-                self.handler.drop_body(body, &mut self.pool);
+            if let Work::Body(body @ Body::File { remaining: 0, .. }) = &mut connection.work {
+                self.handler.drop_body(std::mem::take(body), &mut self.pool);
                 return Flow::Starved;
             }
         }

@@ -1,14 +1,21 @@
 //! What the scheduler and the workers share.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::HEADROOM;
+use crate::plugin::host::{Host, MemoryState, WorkerState};
+use crate::plugin::stats::{Totals, WorkerStats};
 use crate::server::addresses::Addresses;
+use crate::server::budget::Budget;
 use crate::server::connection::Connection;
+use crate::storage::pool::Pool;
+use crate::sys::clock::monotonic_us;
 use crate::sys::epoll::{Epoll, Interest};
+use crate::sys::process::Statm;
+use crate::sys::signal::{Signal, send};
 use crate::sys::slots::Slots;
 use crate::sys::socket::Peer;
 use crate::sys::wake::Wake;
@@ -19,10 +26,15 @@ pub const SPECIAL: u64 = 0xffff_ff00;
 /// The wake-up of a worker.
 pub const WAKE: u64 = SPECIAL + 0xff;
 
+/// What the plugins of a worker watch.
+pub const WATCH: u64 = SPECIAL + 0xfe;
+
 /// A worker as seen from outside: where its connections are registered and how it is called.
 pub struct Gate {
     /// The worker's event queue.
-    pub epoll: Epoll,
+    pub epoll: Arc<Epoll>,
+    /// What it counts.
+    pub stats: Arc<WorkerStats>,
     /// Wakes it for something that is no event of a connection.
     pub wake: Wake,
     /// Connections it has, those on the way to it included.
@@ -37,7 +49,8 @@ impl Gate {
     /// A worker's gate, with its wake-up registered.
     pub fn new() -> io::Result<Gate> {
         let gate = Gate {
-            epoll: Epoll::new()?,
+            epoll: Arc::new(Epoll::new()?),
+            stats: Arc::default(),
             wake: Wake::new()?,
             active: AtomicU32::new(0),
             idle: AtomicU32::new(0),
@@ -46,30 +59,6 @@ impl Gate {
         gate.epoll.add(gate.wake.as_fd(), Interest::Read, WAKE)?;
         Ok(gate)
     }
-}
-
-/// What became of those who came, since the start. Each starts again at 0 after 2^32.
-#[derive(Default)]
-pub struct Totals {
-    /// Connections given to a worker.
-    pub accepted: AtomicU32,
-    /// Turned away because the server was full.
-    pub over_capacity: AtomicU32,
-    /// Turned away because no descriptor was left.
-    pub no_descriptor: AtomicU32,
-    /// Turned away because their address had as many connections as it may.
-    pub over_address: AtomicU32,
-    /// Connections asked to give way to another.
-    pub gave_way: AtomicU32,
-    /// Times that accepting was given up until there is room.
-    pub full: AtomicU32,
-    /// Times that accepting was given up for a while, for the system had no room.
-    pub pauses: AtomicU32,
-}
-
-/// Adds one to a total.
-pub fn count(total: &AtomicU32) {
-    total.fetch_add(1, Ordering::Relaxed);
 }
 
 /// What all threads share.
@@ -88,6 +77,16 @@ pub struct Shared {
     pub totals: Totals,
     /// How often the operator asked for the state.
     pub asked: AtomicU32,
+    /// Where workers tell of their connections, and how many of them have not yet.
+    pub report: Mutex<Option<(OwnedFd, usize)>>,
+    /// How often workers were asked to.
+    pub reports: AtomicU32,
+    /// How memory is divided.
+    pub budget: Budget,
+    /// Microseconds of the monotonic clock when the server began.
+    started: u64,
+    /// How much of it is resident.
+    pub statm: Statm,
     /// The server is stopping.
     pub stopping: AtomicBool,
     live: Mutex<Arc<Live>>,
@@ -99,18 +98,24 @@ impl Shared {
     pub fn new(
         slots: Arc<Slots<Connection>>,
         gates: Vec<Gate>,
-        capacity: u32,
+        budget: Budget,
         addresses: Option<Addresses>,
         live: Arc<Live>,
+        statm: Statm,
     ) -> Shared {
         Shared {
             slots,
             gates,
-            capacity,
+            capacity: budget.connections as u32,
             active: AtomicU32::new(0),
             addresses,
             totals: Totals::default(),
             asked: AtomicU32::new(0),
+            report: Mutex::new(None),
+            reports: AtomicU32::new(0),
+            budget,
+            started: monotonic_us(),
+            statm,
             stopping: AtomicBool::new(false),
             live: Mutex::new(live),
             epoch: AtomicU32::new(0),
@@ -179,5 +184,76 @@ impl Shared {
         if let Some(addresses) = &self.addresses {
             addresses.leave(peer);
         }
+    }
+}
+
+impl Host for Shared {
+    fn live(&self) -> Arc<Live> {
+        self.live()
+    }
+
+    fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    fn connections(&self) -> u32 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    fn workers(&self) -> usize {
+        self.gates.len()
+    }
+
+    fn worker(&self, number: usize) -> Option<WorkerState<'_>> {
+        let gate = self.gates.get(number)?;
+        let connections = gate.active.load(Ordering::Relaxed);
+        let buffers = self.budget.pool.iter().map(|class| u32::from(class.count)).sum();
+        Some(WorkerState { number, connections, buffers, stats: &gate.stats })
+    }
+
+    fn memory(&self) -> MemoryState {
+        let budget = &self.budget;
+        let (cache, buffers) = (budget.arena, Pool::bytes(&budget.pool));
+        MemoryState {
+            limit: budget.limit / 1024,
+            resident: self.statm.resident_kb(),
+            fixed: budget.fixed / 1024,
+            slots: budget.slots,
+            slot: budget.slot,
+            worker: (budget.worker + cache + buffers) / 1024,
+            cache: cache / 1024,
+            buffers: buffers / 1024,
+            plugins: budget.plugins / 1024,
+        }
+    }
+
+    fn uptime(&self) -> u64 {
+        monotonic_us().saturating_sub(self.started) / 1_000_000
+    }
+
+    fn wake(&self, worker: usize) {
+        if let Some(gate) = self.gates.get(worker) {
+            gate.wake.wake();
+        }
+    }
+
+    fn reload(&self) {
+        let _ = send(std::process::id(), Signal::Hup);
+    }
+
+    fn tell_connections(&self, pipe: OwnedFd) -> bool {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        if report.is_some() {
+            return false;
+        }
+        *report = Some((pipe, self.gates.len()));
+        drop(report);
+        self.reports.fetch_add(1, Ordering::Release);
+        self.wake_workers();
+        true
     }
 }

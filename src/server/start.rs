@@ -9,22 +9,25 @@ use std::sync::Arc;
 
 use ::log::{info, warn};
 
+use crate::config::plugins::BuiltIn;
 use crate::config::{Config, Options, Scheduler as Mode};
-use crate::limits::STACK_SIZE;
+use crate::limits::{MAIN_WATCHES_MAX, STACK_SIZE};
 use crate::log;
-use crate::plugin::transport::Transport;
-use crate::plugins::DefaultTransport;
+use crate::plugin::events::Watches;
+use crate::plugin::host::Host;
+use crate::plugin::stats::WorkerStats;
+use crate::plugins::{DefaultTransport, PluginError, Plugins};
 use crate::server::acceptor::Acceptor;
 use crate::server::addresses::Addresses;
 use crate::server::boot::{Boot, divide, identity};
-use crate::server::budget::{Budget, BudgetError};
+use crate::server::budget::BudgetError;
 use crate::server::confine::{self, ConfineError};
 use crate::server::io::Io;
 use crate::server::keeper::keep;
 use crate::server::link::{Link, Word};
 use crate::server::listeners::{ListenError, share_out};
 use crate::server::scheduler::Scheduler;
-use crate::server::shared::{Gate, SPECIAL, Shared};
+use crate::server::shared::{Gate, SPECIAL, Shared, WATCH};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
 use crate::sys::activation::ActivationError;
 use crate::sys::child::End;
@@ -59,6 +62,8 @@ pub enum StartError {
     Confine(ConfineError),
     /// The log target is not there.
     Log(log::LogError),
+    /// A plugin could not begin.
+    Plugin(PluginError),
     /// The keeper's first server ended before it was up; it has said why.
     Server(End),
     /// The system refused something else.
@@ -77,6 +82,7 @@ impl fmt::Display for StartError {
             }
             StartError::Confine(error) => error.fmt(f),
             StartError::Log(error) => error.fmt(f),
+            StartError::Plugin(error) => error.fmt(f),
             StartError::Server(end) => write!(f, "the server did not come up: {end}"),
             StartError::System(what, error) => write!(f, "{what}: {error}"),
         }
@@ -120,6 +126,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
     let notifier = if keeper.is_some() { None } else { Notifier::from_env_or_warn() };
     let statm = Statm::open();
+    let mut plugins = Plugins::start(live.config(), budget.workers).map_err(StartError::Plugin)?;
     let confinement = confine::apply(live.config(), identity, pid_file.as_ref()).map_err(StartError::Confine)?;
     // A change of identity makes the kernel forget it.
     bind()?;
@@ -133,7 +140,8 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         0 => None,
         _ => Some(Addresses::new(budget.slots).map_err(system("cannot map the table of addresses"))?),
     };
-    let shared = Arc::new(Shared::new(slots, gates, budget.connections as u32, addresses, Arc::clone(&live)));
+    let shared = Arc::new(Shared::new(slots, gates, budget, addresses, Arc::clone(&live), statm));
+    let host: Arc<dyn Host> = Arc::clone(&shared) as Arc<dyn Host>;
     let (listeners, mut shares) = match server.scheduler {
         Mode::Fair => (listeners, Vec::new()),
         Mode::ReusePort => (Vec::new(), share_out(listeners, budget.workers)),
@@ -143,14 +151,23 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     for owner in 0..budget.workers as u8 {
         let own = shares.pop().map(|sockets| Listeners {
             sockets,
-            acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), server),
+            acceptor: Acceptor::new(Arc::clone(&shared), Some(owner), Arc::clone(&live)),
             watched: false,
         });
-        workers.push(spawn(owner, &shared, &live, &budget, own)?);
+        let plugins = plugins.worker(usize::from(owner), &live).map_err(StartError::Plugin)?;
+        let io =
+            Io::new(DefaultTransport::default(), &live, &budget, plugins, Arc::clone(&host), stats(&shared, owner));
+        workers.push(spawn(owner, &shared, io.map_err(system("cannot take a worker's memory"))?, own)?);
     }
+    let epoll = Arc::new(Epoll::new().map_err(system("cannot make an event queue"))?);
+    let mut watches = Watches::new(Some(Arc::clone(&epoll)), MAIN_WATCHES_MAX, WATCH as u32);
+    plugins.run(&host, &mut watches).map_err(StartError::Plugin)?;
     let mut scheduler = Scheduler {
-        acceptor: Acceptor::new(Arc::clone(&shared), None, server),
-        epoll: Epoll::new().map_err(system("cannot make an event queue"))?,
+        acceptor: Acceptor::new(Arc::clone(&shared), None, Arc::clone(&live)),
+        epoll,
+        plugins,
+        watches,
+        host,
         shared,
         options,
         confinement,
@@ -158,7 +175,6 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         listeners,
         signals,
         notifier,
-        statm,
         keeper,
     };
     info!("{budget}");
@@ -167,7 +183,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         std::process::id(),
         budget.workers,
         budget.connections,
-        DefaultTransport::NAME
+        BuiltIn
     );
     if let Some(notifier) = &scheduler.notifier {
         let _ = notifier.ready();
@@ -184,6 +200,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     for worker in workers {
         worker.join();
     }
+    scheduler.plugins.stop();
     if let Some(pid_file) = pid_file {
         let _ = pid_file.remove();
     }
@@ -203,16 +220,19 @@ fn warn_about_roots(live: &Live) {
     }
 }
 
-/// Takes a worker's memory and starts its thread.
+/// What a worker counts.
+fn stats(shared: &Shared, owner: u8) -> Arc<WorkerStats> {
+    shared.gates.get(usize::from(owner)).map(|gate| Arc::clone(&gate.stats)).unwrap_or_default()
+}
+
+/// Starts a worker's thread.
 fn spawn(
     owner: u8,
     shared: &Arc<Shared>,
-    live: &Arc<Live>,
-    budget: &Budget,
+    io: Io<DefaultTransport>,
     listeners: Option<Listeners>,
 ) -> Result<Thread, StartError> {
-    let failed = || system("cannot take a worker's memory");
-    let io = Io::new(DefaultTransport::default(), live, budget).map_err(failed())?;
+    let failed = || system("cannot start a worker");
     let taken = io::Error::from(io::ErrorKind::AlreadyExists);
     let view = shared.slots.view(owner).ok_or(taken).map_err(failed())?;
     if let (Some(listeners), Some(gate)) = (&listeners, shared.gates.get(usize::from(owner))) {

@@ -4,13 +4,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::limits::WATCHES_MAX;
+use crate::plugin::events::Watches;
 use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::connection::{Connection, Waiting};
 use crate::server::io::{Io, Next, Ready};
 use crate::server::listeners::adjust;
 use crate::server::queues::{Limits, Queues};
-use crate::server::shared::{Gate, SPECIAL, Shared, WAKE};
+use crate::server::shared::{Gate, SPECIAL, Shared, WAKE, WATCH};
 use crate::server::state;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::epoll::{Event, Events, Interest};
@@ -42,6 +44,11 @@ pub struct Worker<T: Transport> {
     view: View<Connection>,
     io: Io<T>,
     queues: Queues,
+    watches: Watches,
+    /// Milliseconds after which the plugins want to be called again.
+    plugins_wait: Option<u32>,
+    /// Requests that wait for a verdict are to be asked about again.
+    ask_again: bool,
     epoch: u32,
     listeners: Option<Listeners>,
     /// Closed after the batch of events, so that no number in it is used again within it.
@@ -54,6 +61,8 @@ pub struct Worker<T: Transport> {
     shed_left: bool,
     /// The last request for the state that was answered.
     state_told: u32,
+    /// The last request for a report of the connections that was answered.
+    reports_told: u32,
     wall_read: u32,
     swept: u32,
     stop_at: Option<u32>,
@@ -74,7 +83,13 @@ impl<T: Transport> Worker<T> {
     /// A worker over its share of the table.
     pub fn new(shared: Arc<Shared>, view: View<Connection>, io: Io<T>, listeners: Option<Listeners>) -> Worker<T> {
         let now = io.clock.now();
+        let gate = shared.gates.get(usize::from(view.owner()));
+        let epoll = gate.map(|gate| Arc::clone(&gate.epoll));
         Worker {
+            watches: Watches::new(epoll, WATCHES_MAX, WATCH as u32),
+            plugins_wait: None,
+            ask_again: false,
+            reports_told: 0,
             epoch: shared.epoch(),
             queues: Queues::new(limits(&io.live)),
             shared,
@@ -112,7 +127,9 @@ impl<T: Transport> Worker<T> {
             }
             self.close_descriptors();
             self.take_turns();
+            self.ask_again();
             self.expire();
+            self.plugins_wait = self.io.plugins.turn(self.io.clock.now());
             self.housekeeping(gate);
             if self.is_done(gate) {
                 return;
@@ -134,6 +151,12 @@ impl<T: Transport> Worker<T> {
             || self.listeners.as_ref().is_some_and(|listeners| !listeners.watched)
         {
             at_most(RETRY_MS);
+        }
+        if let Some(limit) = self.watches.wait(now) {
+            at_most(limit);
+        }
+        if let Some(limit) = self.plugins_wait {
+            at_most(limit);
         }
         if let Some(stop_at) = self.stop_at {
             at_most(stop_at.wrapping_sub(now).min(RETRY_MS));
@@ -157,6 +180,13 @@ impl<T: Transport> Worker<T> {
 
     fn event(&mut self, gate: &Gate, event: Event) {
         let index = event.data as u32;
+        if u64::from(index) == WATCH {
+            let told = self.watches.event(event, self.io.clock.now());
+            for told in told.into_iter().flatten().flatten() {
+                self.io.plugins.event(told, &mut self.watches);
+            }
+            return;
+        }
         if u64::from(index) >= SPECIAL {
             return self.special(gate, u64::from(index));
         }
@@ -171,6 +201,7 @@ impl<T: Transport> Worker<T> {
     fn special(&mut self, gate: &Gate, token: u64) {
         if token == WAKE {
             gate.wake.clear();
+            self.ask_again = self.queues.verdict().1 > 0;
             return;
         }
         let Some(listeners) = &mut self.listeners else { return };
@@ -218,6 +249,7 @@ impl<T: Transport> Worker<T> {
         self.queues.leave(&mut self.view, index);
         let Some(mut connection) = self.view.release(index as usize) else { return };
         self.io.let_go(&mut connection);
+        self.io.plugins.closed(&connection.peer);
         self.shared.left(&connection.peer);
         if self.closing.len() == self.closing.capacity() {
             // Outside of a batch numbers may be used again; within one there is room for all it can close.
@@ -243,6 +275,28 @@ impl<T: Transport> Worker<T> {
             self.state_told = asked;
             state::tell_worker(self.view.owner(), gate, &self.queues, &self.io);
         }
+        let reports = self.shared.reports.load(Ordering::Acquire);
+        if reports != self.reports_told {
+            self.reports_told = reports;
+            state::tell_connections(&self.shared, &mut self.view, self.io.clock.now());
+        }
+    }
+
+    /// Goes on with the requests that waited for a plugin's verdict, each once.
+    fn ask_again(&mut self) {
+        if !std::mem::take(&mut self.ask_again) {
+            return;
+        }
+        for _ in 0..self.queues.verdict().1 {
+            let (Some(index), _) = self.queues.verdict() else { return };
+            let Some(connection) = self.view.get(index as usize) else { return };
+            let since = connection.since;
+            let next = self.io.drive(connection, Ready::default());
+            // Out and in again, so that the others come first.
+            self.queues.place(&mut self.view, index, Waiting::Head, since, self.io.clock.now());
+            self.settle(index, next);
+        }
+        self.close_descriptors();
     }
 
     /// Goes on with the connections that had more to do than one turn allowed, each once.
@@ -262,6 +316,9 @@ impl<T: Transport> Worker<T> {
 
     fn expire(&mut self) {
         let now = self.io.clock.now();
+        while let Some(told) = self.watches.expired(now) {
+            self.io.plugins.event(told, &mut self.watches);
+        }
         while let Some(index) = self.queues.expired(&mut self.view, now) {
             let Some(connection) = self.view.get(index as usize) else { return };
             let next = self.io.time_out(connection);
@@ -279,6 +336,10 @@ impl<T: Transport> Worker<T> {
     fn housekeeping(&mut self, gate: &Gate) {
         let now = self.io.clock.now();
         self.tell_state(gate);
+        let pool = &self.io.pool;
+        gate.stats.lent.store(pool.lent() as u32, Ordering::Relaxed);
+        gate.stats.starved.store(pool.refused(), Ordering::Relaxed);
+        gate.stats.files.store(self.io.handler.open() as u32, Ordering::Relaxed);
         if now.wrapping_sub(self.swept) >= SWEEP_MS {
             self.swept = now;
             self.io.handler.sweep(now, KEEP_OPEN_MS);
@@ -287,10 +348,11 @@ impl<T: Transport> Worker<T> {
             self.epoch = self.shared.epoch();
             self.io.live = self.shared.live();
             self.io.handler.reconfigure(&self.io.live);
+            self.io.plugins.reconfigure(&self.io.live);
             self.queues.set_limits(limits(&self.io.live), now);
             if let Some(listeners) = &mut self.listeners {
                 let server = &self.io.live.config().server;
-                listeners.acceptor.configure(server);
+                listeners.acceptor.configure(Arc::clone(&self.io.live));
                 listeners.sockets.iter().for_each(|socket| adjust(server, socket.as_fd()));
             }
         }

@@ -29,6 +29,21 @@ impl Event {
         self.flags & (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0
     }
 
+    /// Data or the end of a stream can be read.
+    pub fn has_input(self) -> bool {
+        self.flags & (libc::EPOLLIN | libc::EPOLLRDHUP) as u32 != 0
+    }
+
+    /// There is room to write.
+    pub fn writable(self) -> bool {
+        self.flags & libc::EPOLLOUT as u32 != 0
+    }
+
+    /// The descriptor has failed.
+    pub fn failed(self) -> bool {
+        self.flags & libc::EPOLLERR as u32 != 0
+    }
+
     /// The peer ended its side, or the connection broke.
     pub fn ended(self) -> bool {
         self.flags & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0

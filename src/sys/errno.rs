@@ -36,6 +36,8 @@ impl Errno {
     pub const CONNABORTED: Errno = Errno(libc::ECONNABORTED);
     /// The kernel has no memory for it now.
     pub const NOMEM: Errno = Errno(libc::ENOMEM);
+    /// No room is left on a device, or in a table.
+    pub const NOSPC: Errno = Errno(libc::ENOSPC);
     /// The kernel has no buffer for it now.
     pub const NOBUFS: Errno = Errno(libc::ENOBUFS);
     /// The address is already in use.

@@ -21,6 +21,7 @@ pub mod lockfile;
 pub mod memory;
 pub mod notify;
 pub mod passwd;
+pub mod pipe;
 pub mod process;
 pub mod signal;
 pub mod slots;

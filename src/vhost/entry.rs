@@ -47,6 +47,8 @@ pub struct Entry {
     pub(super) record: Record,
     /// Status of the plain answer: 200, 301, 403, 404 and so on.
     pub status: u16,
+    /// It is a directory without an index file: its 403 is for whoever gets no listing.
+    pub directory: bool,
     /// The head's parts.
     pub layout: Layout,
     /// Bytes of the body that stand behind the head in the record; less than the size when the body is not there.
@@ -75,6 +77,8 @@ impl Entry {
 pub struct NewEntry {
     /// See [`Entry::status`].
     pub status: u16,
+    /// See [`Entry::directory`].
+    pub directory: bool,
     /// See [`Entry::layout`].
     pub layout: Layout,
     /// See [`Entry::file`].

@@ -212,6 +212,7 @@ impl OpenFiles {
             date_second: 0,
             record,
             status: new.status,
+            directory: new.directory,
             layout: new.layout,
             body: body as u32,
             file: new.file,
@@ -390,6 +391,7 @@ mod tests {
         let file = file.then(|| std::fs::File::open("/dev/null").unwrap().into());
         NewEntry {
             status,
+            directory: false,
             layout: Layout { head: 4, ..Layout::default() },
             file,
             size: 3,

@@ -95,6 +95,11 @@ pub fn accepts_html(accept: &[u8]) -> bool {
         .any(|(name, weight)| weight > 0 && (is_word(name, b"text/html") || is_word(name, b"application/xhtml+xml")))
 }
 
+/// Whether a client asks for JSON by name: `*/*` is no such wish.
+pub fn accepts_json(accept: &[u8]) -> bool {
+    members(accept).filter_map(parse_weighted).any(|(name, weight)| weight > 0 && is_word(name, b"application/json"))
+}
+
 /// RFC 9110 section 12.4.2: a list member with an optional weight, in thousandths; 1000 without one. `None` when the weight
 /// is malformed.
 fn parse_weighted(member: &[u8]) -> Option<(&[u8], u16)> {

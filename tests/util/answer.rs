@@ -44,6 +44,14 @@ impl Answer {
         Answer { status, head, body: Vec::new() }
     }
 
+    /// Asserts that the head has these lines, among others.
+    #[track_caller]
+    pub fn has_fields(&self, lines: &[&str]) {
+        for wanted in lines {
+            assert!(self.head.split("\r\n").any(|line| line == *wanted), "no {wanted:?} in:\n{}", self.head);
+        }
+    }
+
     /// The value of the only field of this name; None when there is none.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields(name);

@@ -115,6 +115,15 @@ impl Client {
         let mut answer = Answer::of_head(head);
         if answer.status == 304 {
             assert_eq!(answer.length(), None, "a 304 with a length");
+        } else if answer.field("Transfer-Encoding").is_some() {
+            answer.has_fields(&["Transfer-Encoding: chunked"]);
+            assert_eq!(answer.length(), None, "chunks and a length");
+            if !to_head {
+                answer.body = self.take_chunks();
+            }
+        } else if answer.length().is_none() && answer.closes() {
+            while !to_head && self.fill() {}
+            answer.body = std::mem::take(&mut self.read);
         } else {
             let length = answer.length().unwrap_or_else(|| panic!("an answer without a length:\n{}", answer.head));
             if !to_head {
@@ -122,6 +131,29 @@ impl Client {
             }
         }
         answer
+    }
+
+    /// Reads a body in chunks, without extensions and trailers.
+    #[track_caller]
+    fn take_chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                match self.read.iter().position(|&byte| byte == b'\n') {
+                    Some(at) => break at + 1,
+                    None => assert!(self.fill(), "the connection ended in a body of chunks"),
+                }
+            };
+            let line = String::from_utf8(self.take(end)).expect("a size in ASCII");
+            let size = line.strip_suffix("\r\n").and_then(|size| usize::from_str_radix(size, 16).ok());
+            let size = size.unwrap_or_else(|| panic!("no size of a chunk: {line:?}"));
+            let chunk = self.take(size + 2);
+            assert!(chunk.ends_with(b"\r\n"), "a chunk of {size} bytes has no end");
+            body.extend_from_slice(&chunk[..size]);
+            if size == 0 {
+                return body;
+            }
+        }
     }
 
     /// Reads so many bytes.

@@ -3,6 +3,7 @@
 mod answer;
 mod client;
 mod dir;
+mod example;
 mod server;
 mod setup;
 mod state;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 pub use answer::{ALLOW, Answer, DATE, ETAG, MODIFIED, RANGES, SERVER};
 pub use client::{Client, request};
 pub use dir::Dir;
+pub use example::example;
 pub use server::{Ended, Server, listening};
 pub use setup::{Setup, moves_all, set_mtime};
 pub use state::State;

@@ -76,6 +76,12 @@ impl Setup {
         self
     }
 
+    /// More sections of sites/default, as they stand in a file.
+    pub fn text(mut self, sections: &str) -> Setup {
+        self.sections.push_str(sections);
+        self
+    }
+
     /// Another site, with a document root `name` beside the first one's.
     pub fn site(self, name: &str, keys: &[&str]) -> Setup {
         let _ = fs::create_dir(self.dir.path(name));

@@ -7,9 +7,13 @@
 //! | `/.probe/echo` | sends back what comes, as it comes: a client that does not read is held back |
 //! | `/.probe/refuse` | answers 403 at the first byte of the body |
 
+use std::io;
+
 use crate::http::output::{Output, Sink};
-use crate::plugin::receiver::{Receiver, Taken};
+use crate::plugin::handler::{Call, Handler, Handling, Produced, Taken};
+use crate::plugin::scene::Scene;
 use crate::storage::pool::{BufferId, Pool};
+use crate::vhost::live::Live;
 use crate::vhost::request::Request;
 use crate::wire::head::{Framing, Version};
 
@@ -34,8 +38,11 @@ enum Kind {
     Refused,
 }
 
+/// The handler: it has nothing of its own.
+pub struct Probes;
+
 /// The handler's state of one request.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Probe {
     kind: Kind,
     persistent: bool,
@@ -45,7 +52,7 @@ pub struct Probe {
 
 impl Probe {
     /// The probe that a request asks for. None = it asks for something else, or no buffer is free.
-    pub fn begin(request: &Request<'_>, pool: &mut Pool) -> Option<Probe> {
+    fn begin(request: &Request<'_>, pool: &mut Pool) -> Option<Probe> {
         let kind = match (request.path, request.head.framing) {
             (b"/.probe/count", _) => Kind::Count,
             (b"/.probe/slow", _) => Kind::Slow,
@@ -103,7 +110,7 @@ fn set(pool: &mut Pool, buffer: &BufferId, length: u64, hash: u64) {
     }
 }
 
-impl Receiver for Probe {
+impl Probe {
     fn take(&mut self, data: &[u8], out: &mut Output, pool: &mut Pool) -> Taken {
         match self.kind {
             Kind::Count => {
@@ -145,7 +152,7 @@ impl Receiver for Probe {
         }
     }
 
-    fn finish(&mut self, out: &mut Output, pool: &mut Pool) {
+    fn end(&mut self, out: &mut Output, pool: &mut Pool) {
         match self.kind {
             Kind::Echo => self.push_head(out, pool),
             Kind::Chunks => {
@@ -169,13 +176,36 @@ impl Receiver for Probe {
             }
         }
     }
+}
 
-    fn has_answered(&self) -> bool {
-        self.begun || self.kind == Kind::Refused
+impl Handler for Probes {
+    const NAME: &'static str = "probe";
+    const TAKES_BODY: bool = true;
+    type Task = Probe;
+
+    fn new(_: &Live) -> io::Result<Probes> {
+        Ok(Probes)
     }
 
-    fn release(self, pool: &mut Pool) {
-        if let Some(buffer) = self.length {
+    fn handle(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, _: Call<'_>) -> Handling<Probe> {
+        Probe::begin(request, scene.pool).map_or(Handling::NotMe, Handling::Begun)
+    }
+
+    fn take(&mut self, probe: &mut Probe, data: &[u8], scene: &mut Scene<'_>) -> Taken {
+        probe.take(data, scene.out, scene.pool)
+    }
+
+    fn produce(&mut self, probe: &mut Probe, scene: &mut Scene<'_>) -> Produced {
+        probe.end(scene.out, scene.pool);
+        Produced::Done
+    }
+
+    fn has_answered(&self, probe: &Probe) -> bool {
+        probe.begun || probe.kind == Kind::Refused
+    }
+
+    fn release(&mut self, probe: Probe, pool: &mut Pool) {
+        if let Some(buffer) = probe.length {
             pool.give(buffer);
         }
     }

@@ -1,0 +1,140 @@
+//! What the plugins read of the configuration: a file of their own, their sections in sites, and the lines of `[HANDLERS]`. All of it
+//! is part of the one table.
+//!
+//! A plugin that is compiled in has a module here with its sections, keys and what they resolve to. One that is not stays in
+//! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
+
+pub mod handlers;
+
+use std::fmt;
+use std::path::Path;
+
+use super::check::{Values, check};
+use super::diagnostic::{Findings, Position};
+use super::files::{Files, Trouble};
+use super::read::read_text;
+use super::site::Base;
+use super::table::{File, NO_DOC, Section, State};
+
+/// A plugin, as the configuration sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plugin {
+    /// The short name: of its directory below plugins/, and in a line of `[HANDLERS]`.
+    pub name: &'static str,
+    /// Whether this build contains it.
+    pub built_in: bool,
+    /// The name of its file in that directory; empty when it has none.
+    pub file: &'static str,
+    /// The sections of that file.
+    pub sections: &'static [Section],
+    /// Its sections in a site.
+    pub site: &'static [Section],
+    /// What may stand behind its name in a line of `[HANDLERS]`, empty when nothing may; None = it answers no requests.
+    pub handler: Option<&'static str>,
+}
+
+const fn plugin(name: &'static str, built_in: bool) -> Plugin {
+    Plugin { name, built_in, file: "", sections: &[], site: &[], handler: None }
+}
+
+const fn absent(name: &'static str, site: &'static [Section]) -> Plugin {
+    Plugin { site, ..plugin(name, false) }
+}
+
+const fn absent_handler(name: &'static str) -> Plugin {
+    Plugin { handler: Some(""), ..plugin(name, false) }
+}
+
+const fn named(name: &'static str) -> Section {
+    Section { name, keys: &[], free: None, required: false, many: false, state: State::Active, doc: NO_DOC }
+}
+
+/// Every plugin there is or will be.
+pub const PLUGINS: &[Plugin] = &[
+    plugin("liana", cfg!(feature = "plugin-liana")),
+    Plugin { handler: Some("[NAME ...]"), ..plugin("hello", cfg!(feature = "plugin-hello")) },
+    absent("logger", &[named("LOGGER")]),
+    absent("auth", &[named("AUTH")]),
+    absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
+    absent_handler("dirlisting"),
+    absent("duda", &[named("WEB_SERVICE")]),
+    absent("cheetah", &[]),
+    absent_handler("cgi"),
+    absent_handler("fastcgi"),
+    absent_handler("palm"),
+    absent_handler("proxy"),
+    Plugin { handler: Some(""), ..plugin("metrics", cfg!(feature = "plugin-metrics")) },
+    absent("tls", &[named("TLS")]),
+    absent("gpio", &[]),
+];
+
+/// What the plugins read in a site.
+#[derive(Clone, Debug, Default)]
+pub struct OfSite {}
+
+/// What the plugins read in files of their own.
+#[derive(Clone, Debug, Default)]
+pub struct OfServer {}
+
+/// `v` are the checked entries of a site.
+pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> OfSite {
+    let _ = (v, base, out);
+    OfSite {}
+}
+
+/// Reads the files of the plugins in `dir`, where there are any.
+pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> OfServer {
+    let own = OfServer {};
+    for plugin in PLUGINS.iter().filter(|plugin| plugin.built_in && !plugin.file.is_empty()) {
+        let path = dir.join(plugin.name).join(plugin.file);
+        let content = match files.read(&path) {
+            Ok(content) => content,
+            Err(Trouble::Missing) => continue,
+            Err(what) => {
+                out.error(&Position::of_file(&path), what);
+                continue;
+            }
+        };
+        let raw = read_text(files, &path, content.into(), out);
+        check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+    }
+    own
+}
+
+/// The names of the plugins in this build.
+pub fn built_in() -> impl Iterator<Item = &'static str> {
+    PLUGINS.iter().filter(|plugin| plugin.built_in).map(|plugin| plugin.name)
+}
+
+/// The names of the plugins in this build with blanks between, for messages.
+pub struct BuiltIn;
+
+impl fmt::Display for BuiltIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in built_in().enumerate() {
+            write!(f, "{}{name}", if index == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Passes over the directories of plugins that this build does not have, with one note that names them.
+pub(super) fn pass_over(files: &dyn Files, dir: &Path, out: &mut Findings) {
+    let names = match files.list(dir) {
+        Ok(names) => names,
+        // No plugins directory is as good as an empty one.
+        Err(Trouble::Missing) => return,
+        Err(what) => return out.error(&Position::of_file(dir), what),
+    };
+    let mut absent = String::new();
+    for (name, is_file) in names {
+        if !is_file && !name.starts_with('.') && !built_in().any(|known| known == name) {
+            absent.push(' ');
+            absent.push_str(&name);
+        }
+    }
+    if !absent.is_empty() {
+        let what = format_args!("passed over, not in this build:{absent}; plugins built in: {BuiltIn}");
+        out.note(&Position::of_file(dir), what);
+    }
+}

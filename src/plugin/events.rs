@@ -1,0 +1,163 @@
+//! The event hooks: descriptors that a plugin owns, watched by the loop of the main thread or of a worker.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use crate::sys::Errno;
+use crate::sys::epoll::{Epoll, Event, Interest};
+
+/// What happened to a descriptor that is watched. Several can happen at once; each is told, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Happened {
+    /// Something can be read, or the end of the stream.
+    Readable,
+    /// There is room to write.
+    Writable,
+    /// It has failed: what it is asked for next says why.
+    Failed,
+    /// The other side ended, nothing more comes behind what can be read.
+    Closed,
+    /// Nothing happened for as long as was said. It is watched on, without a limit.
+    TimedOut,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watch {
+    /// Something to read, told again and again for as long as there is.
+    Read,
+    /// Something to read, or room to write: each change is told once (edge-triggered), so that the plugin reads and writes until
+    /// it is told [`Errno::AGAIN`].
+    Changes,
+}
+
+/// One descriptor's place. It is good until it is given to [`Watches::remove`].
+#[derive(PartialEq, Eq, Debug)]
+pub struct WatchId(u32);
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// Changes with each use, so that an event of an earlier one is not taken for one of this.
+    generation: u8,
+    used: bool,
+    plugin: u8,
+    key: u32,
+    timeout: u32,
+    /// Milliseconds when the wait began; meaningless without a timeout.
+    since: u32,
+}
+
+/// What the plugins of one thread watch. Its size is fixed: one more than fits is refused.
+pub struct Watches {
+    epoll: Option<Arc<Epoll>>,
+    entries: Box<[Entry]>,
+    /// The lower half of what the loop's epoll knows these descriptors by.
+    token: u32,
+    /// Whose hook is being called.
+    plugin: u8,
+    now: u32,
+    timeouts: u32,
+}
+
+/// Something a plugin is to be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// The plugin's number.
+    pub plugin: u8,
+    /// What it called the descriptor.
+    pub key: u32,
+    /// What happened.
+    pub happened: Happened,
+}
+
+impl Watches {
+    /// Room for `capacity` descriptors in the loop of an epoll instance, which knows them by `token`.
+    pub fn new(epoll: Option<Arc<Epoll>>, capacity: usize, token: u32) -> Watches {
+        let entries = vec![Entry::default(); capacity.min(1 << 24)].into();
+        Watches { epoll, entries, token, plugin: 0, now: 0, timeouts: 0 }
+    }
+
+    /// Watches a descriptor. `key` comes back with each event. `timeout` is in milliseconds from now, and from each event on; 0 is no
+    /// limit. Fails with ENOSPC when no place is free, with EPERM where the descriptor can not be watched.
+    pub fn add(&mut self, fd: BorrowedFd<'_>, watch: Watch, key: u32, timeout: u32) -> Result<WatchId, Errno> {
+        let index = self.entries.iter().position(|entry| !entry.used).ok_or(Errno::NOSPC)?;
+        let entry = self.entries.get_mut(index).ok_or(Errno::NOSPC)?;
+        let generation = entry.generation.wrapping_add(1);
+        let id = (u32::from(generation) << 24) | index as u32;
+        let interest = if watch == Watch::Read { Interest::Read } else { Interest::Connection };
+        let epoll = self.epoll.as_ref().ok_or(Errno::NOSPC)?;
+        epoll.add(fd, interest, (u64::from(id) << 32) | u64::from(self.token))?;
+        *entry = Entry { generation, used: true, plugin: self.plugin, key, timeout, since: self.now };
+        self.timeouts += u32::from(timeout > 0);
+        Ok(WatchId(id))
+    }
+
+    /// Watches a descriptor no longer. It is to be closed after this, not before.
+    pub fn remove(&mut self, id: WatchId, fd: BorrowedFd<'_>) {
+        if let Some(epoll) = &self.epoll {
+            let _ = epoll.remove(fd);
+        }
+        if let Some(entry) = self.find(id.0) {
+            entry.used = false;
+            let timed = u32::from(entry.timeout > 0);
+            self.timeouts -= timed;
+        }
+    }
+
+    /// Sets another limit, from now on.
+    pub fn set_timeout(&mut self, id: &WatchId, timeout: u32) {
+        let now = self.now;
+        let Some(entry) = self.find(id.0) else { return };
+        let before = u32::from(entry.timeout > 0);
+        (entry.timeout, entry.since) = (timeout, now);
+        self.timeouts = self.timeouts - before + u32::from(timeout > 0);
+    }
+
+    fn find(&mut self, id: u32) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut((id & 0x00ff_ffff) as usize)?;
+        (entry.used && u32::from(entry.generation) == id >> 24).then_some(entry)
+    }
+
+    /// For the loop: whose hooks are called from here on.
+    pub fn of_plugin(&mut self, plugin: u8) -> &mut Watches {
+        self.plugin = plugin;
+        self
+    }
+
+    /// For the loop: what an event means. None = it is of a descriptor that is watched no longer.
+    pub fn event(&mut self, event: Event, now: u32) -> Option<[Option<Told>; 4]> {
+        self.now = now;
+        let entry = self.find((event.data >> 32) as u32)?;
+        entry.since = now;
+        let told = |happened| Some(Told { plugin: entry.plugin, key: entry.key, happened });
+        Some([
+            if event.has_input() { told(Happened::Readable) } else { None },
+            if event.writable() { told(Happened::Writable) } else { None },
+            if event.failed() { told(Happened::Failed) } else { None },
+            if event.ended() && !event.failed() { told(Happened::Closed) } else { None },
+        ])
+    }
+
+    /// For the loop: one whose time is over. Its limit is taken away.
+    pub fn expired(&mut self, now: u32) -> Option<Told> {
+        self.now = now;
+        if self.timeouts == 0 {
+            return None;
+        }
+        let over =
+            |entry: &&mut Entry| entry.used && entry.timeout > 0 && now.wrapping_sub(entry.since) >= entry.timeout;
+        let entry = self.entries.iter_mut().find(over)?;
+        entry.timeout = 0;
+        self.timeouts -= 1;
+        Some(Told { plugin: entry.plugin, key: entry.key, happened: Happened::TimedOut })
+    }
+
+    /// For the loop: milliseconds until the next limit runs out.
+    pub fn wait(&self, now: u32) -> Option<u32> {
+        if self.timeouts == 0 {
+            return None;
+        }
+        let timed = self.entries.iter().filter(|entry| entry.used && entry.timeout > 0);
+        timed.map(|entry| entry.timeout.saturating_sub(now.wrapping_sub(entry.since))).min()
+    }
+}

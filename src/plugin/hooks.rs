@@ -1,0 +1,157 @@
+//! The context hooks, the stages, and the events of what a plugin watches.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::plugin::events::{Happened, Watches};
+use crate::plugin::host::Host;
+use crate::plugin::scene::{RefusalFields, Scene};
+use crate::sys::socket::Peer;
+use crate::vhost::live::Live;
+use crate::vhost::request::Request;
+
+/// What a stage says to what it was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Not its business, or nothing against it: the next plugin is asked.
+    Continue,
+    /// Answered by the server with this status, its page, and the fields that were written. Nobody else is asked.
+    Refuse(u16),
+    /// The same, but the answer is held back for [`limits::LATE_MS`](crate::limits::LATE_MS), without keeping others waiting.
+    RefuseLate(u16),
+    /// Not known yet: the request is put back, and the stage asked again once [`Host::wake`] was called for this worker.
+    Later,
+    /// The connection is closed without a word.
+    Close,
+}
+
+/// What a plugin takes besides its code, for the division of `MemoryLimit` and of descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Needs {
+    /// Writable bytes of the process, stacks of threads included.
+    pub process: usize,
+    /// Writable bytes of each worker.
+    pub worker: usize,
+    /// Descriptors of the process.
+    pub process_files: usize,
+    /// Descriptors of each worker.
+    pub worker_files: usize,
+}
+
+impl Needs {
+    /// Both together.
+    pub fn and(self, other: Needs) -> Needs {
+        Needs {
+            process: self.process.saturating_add(other.process),
+            worker: self.worker.saturating_add(other.worker),
+            process_files: self.process_files.saturating_add(other.process_files),
+            worker_files: self.worker_files.saturating_add(other.worker_files),
+        }
+    }
+}
+
+/// A plugin as it lives in the process: made once, used by the main thread.
+pub trait Plugin: Sized + 'static {
+    /// The short name, as in the configuration.
+    const NAME: &'static str;
+
+    /// What each worker has of it.
+    type Worker: Worker;
+
+    /// What it will take under a configuration with so many workers.
+    fn needs(config: &Config, workers: usize) -> Needs {
+        let _ = (config, workers);
+        Needs::default()
+    }
+
+    /// Process context: called before rights are given up and before there is a second thread. `Err` is told to the operator with the
+    /// plugin's name, and the server does not start: meant for what the configuration asks for and cannot be had. A side resource
+    /// that is missing is a warning.
+    fn start(config: &Config, workers: usize) -> io::Result<Self>;
+
+    /// Process context, once rights are given up: starts what it needs threads for.
+    fn run(&mut self, host: &Arc<dyn Host>, watches: &mut Watches) -> io::Result<()> {
+        let _ = (host, watches);
+        Ok(())
+    }
+
+    /// Worker context: what worker `number` has of it. Called in the main thread, before the workers start.
+    fn worker(&self, number: usize) -> io::Result<Self::Worker>;
+
+    /// Another configuration is about to be in force. Allocates. What it refuses is told, and the configuration comes into force all the
+    /// same.
+    fn reconfigure(&mut self, live: &Live) -> io::Result<()> {
+        let _ = live;
+        Ok(())
+    }
+
+    /// SIGUSR1: files that are written to are opened anew.
+    fn reopen(&mut self) {}
+
+    /// What the main thread watches for it has an event.
+    fn event(&mut self, key: u32, happened: Happened, host: &Arc<dyn Host>, watches: &mut Watches) {
+        let _ = (key, happened, host, watches);
+    }
+
+    /// The server stops: every worker is done.
+    fn stop(&mut self) {}
+
+    /// Stage 10: somebody has connected and nothing is read yet. Called by whoever accepts, and knows no site.
+    fn accept(live: &Live, peer: &Peer) -> Verdict {
+        let _ = (live, peer);
+        Verdict::Continue
+    }
+}
+
+/// What was answered, for stage 40.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Bytes of its body as they were announced or, where nothing was announced, written; None = there is no body.
+    pub length: Option<u64>,
+}
+
+/// A plugin as it lives in a worker: made once, used by that worker's thread alone. Nothing of it may allocate once requests come,
+/// and nothing may block.
+pub trait Worker: Sized + Send + 'static {
+    /// Stage 20: a request is understood and its site known, and nothing was looked up for it.
+    fn request(
+        &mut self,
+        scene: &mut Scene<'_>,
+        request: &Request<'_>,
+        peer: &Peer,
+        fields: &mut RefusalFields,
+    ) -> Verdict {
+        let _ = (scene, request, peer, fields);
+        Verdict::Continue
+    }
+
+    /// Stage 40: a request was answered. None = what came was no request.
+    fn served(&mut self, scene: &Scene<'_>, request: Option<&Request<'_>>, peer: &Peer, answer: Answer) {
+        let _ = (scene, request, peer, answer);
+    }
+
+    /// Stage 50: a connection is closed.
+    fn closed(&mut self, peer: &Peer) {
+        let _ = peer;
+    }
+
+    /// Another configuration is in force. May allocate.
+    fn reconfigure(&mut self, live: &Live) {
+        let _ = live;
+    }
+
+    /// The end of a turn of the event loop: once for all that happened in it. Returns after how many milliseconds at most it wants
+    /// to be called again; None = not before something happens.
+    fn turn(&mut self, now: u32) -> Option<u32> {
+        let _ = now;
+        None
+    }
+
+    /// What this worker watches for it has an event.
+    fn event(&mut self, key: u32, happened: Happened, watches: &mut Watches) {
+        let _ = (key, happened, watches);
+    }
+}

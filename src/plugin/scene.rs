@@ -1,0 +1,108 @@
+//! What there is to work with for the length of one call.
+
+use crate::http::clock::Clock;
+use crate::http::output::{Output, Sink, Text, server_field};
+use crate::limits::REFUSAL_FIELDS_MAX;
+use crate::plugin::host::Host;
+use crate::storage::pool::Pool;
+use crate::vhost::live::Live;
+use crate::vhost::request::Request;
+use crate::wire::head::Version;
+
+/// What a handler or a hook works with for the length of one call.
+pub struct Scene<'a> {
+    /// The configuration in force.
+    pub live: &'a Live,
+    /// The time.
+    pub clock: &'a Clock,
+    /// Where the answer is written. At least [`limits::ANSWER_HEAD_MAX`](crate::limits::ANSWER_HEAD_MAX) bytes are free when a
+    /// call begins.
+    pub out: &'a mut Output,
+    /// Buffers for what has to outlast the call.
+    pub pool: &'a mut Pool,
+    /// The server as a whole.
+    pub host: &'a dyn Host,
+    /// Set by whoever writes an answer that only the end of the connection ends.
+    pub last: bool,
+}
+
+/// An answer whose length is not known when it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stream {
+    chunked: bool,
+}
+
+/// A part of one, while it is written: where its size stands in the output.
+#[derive(Debug)]
+pub struct Chunk(usize);
+
+/// Place for the size of a chunk: four digits are enough for what fits in the output.
+const SIZE_LINE: &[u8] = b"0000\r\n";
+
+/// Field lines that go with a refusal, each with its line end: `Retry-After`, `WWW-Authenticate`. What does not fit is left out.
+pub type RefusalFields = Text<REFUSAL_FIELDS_MAX>;
+
+impl Scene<'_> {
+    /// Begins an answer: status line, `Server`, `Date`, and the fields that the request's site adds. The fields of the content and
+    /// [`Scene::end_head`] follow.
+    pub fn push_head(&mut self, request: &Request<'_>, status: u16) {
+        self.out.push_status(status);
+        self.out.push(server_field(self.live.config().server.hide_version));
+        self.out.push_date(self.clock);
+        push_site_fields(self.out, self.live, request.site, request.path);
+    }
+
+    /// Ends the head of an answer whose length is not known: in chunks or, for a client of HTTP/1.0, up to the end of the connection.
+    pub fn begin_stream(&mut self, request: &Request<'_>) -> Stream {
+        let chunked = request.head.version == Version::Http11;
+        if chunked {
+            self.out.push(b"Transfer-Encoding: chunked\r\n");
+            self.end_head(request);
+        } else {
+            self.out.push(b"Connection: Close\r\n\r\n");
+            self.last = true;
+        }
+        Stream { chunked }
+    }
+
+    /// Begins a part of the body. What is pushed from here on belongs to it, up to [`Scene::end_chunk`]; it may not be nothing.
+    pub fn begin_chunk(&mut self, stream: Stream) -> Chunk {
+        if stream.chunked {
+            self.out.push(SIZE_LINE);
+        }
+        Chunk(self.out.len())
+    }
+
+    /// Ends a part.
+    pub fn end_chunk(&mut self, stream: Stream, chunk: Chunk) {
+        if stream.chunked {
+            let len = self.out.len() - chunk.0;
+            let mut digits = Text::<16>::default();
+            digits.push_hex(len as u64);
+            self.out.patch(chunk.0 - SIZE_LINE.len(), digits.bytes().get(12..).unwrap_or_default());
+            self.out.push(b"\r\n");
+        }
+    }
+
+    /// Ends the body.
+    pub fn end_stream(&mut self, stream: Stream) {
+        if stream.chunked {
+            self.out.push(b"0\r\n\r\n");
+        }
+    }
+
+    /// Ends the head of an answer.
+    pub fn end_head(&mut self, request: &Request<'_>) {
+        self.out.push(request.connection_line());
+        self.out.push(b"\r\n");
+    }
+}
+
+/// The fields that a site's `[HEADERS]` add for a path.
+pub fn push_site_fields(out: &mut Output, live: &Live, site: u16, path: &[u8]) {
+    let Some(site) = live.site(site) else { return };
+    for rule in site.headers.iter().filter(|rule| rule.pattern.is_match(path)) {
+        out.push(rule.line.as_bytes());
+        out.push(b"\r\n");
+    }
+}

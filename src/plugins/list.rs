@@ -1,0 +1,350 @@
+//! What is made of the lists in `plugins/mod.rs`: a field for each plugin that is built in, and a call to it in every hook. What is
+//! not built in leaves nothing behind.
+
+/// See `plugins/mod.rs`.
+macro_rules! plugins {
+    (
+        $(#[$hooks_doc:meta])*
+        hooks { $($feature:literal $hook:ident: $plugin:ty;)* }
+        $(#[$handlers_doc:meta])*
+        handlers { $($hfeature:literal $handler:ident: $Variant:ident = $Handler:ty;)* }
+    ) => {
+        use std::io;
+
+        use crate::config::Config;
+        use crate::plugin::events::{Told, Watches};
+        #[allow(unused_imports)] // Where no handler is built in.
+        use crate::plugin::handler::{Asked, Handler};
+        use crate::plugin::handler::{Call, Handling, Produced, Taken};
+        #[allow(unused_imports)] // Where no plugin with hooks is built in.
+        use crate::plugin::hooks::{Answer, Needs, Plugin, Verdict, Worker};
+        use crate::plugin::host::Host;
+        use crate::plugin::scene::{RefusalFields, Scene};
+        use crate::storage::pool::Pool;
+        use crate::sys::socket::Peer;
+        use crate::vhost::live::Live;
+        use crate::vhost::request::Request;
+
+        /// The plugins as they live in the process.
+        $(#[$hooks_doc])*
+        pub struct Plugins {
+            $(#[cfg(feature = $feature)] $hook: $plugin,)*
+        }
+
+        /// The plugins as they live in one worker.
+        pub struct Workers {
+            $(#[cfg(feature = $feature)] $hook: <$plugin as Plugin>::Worker,)*
+            $(#[cfg(feature = $hfeature)] $handler: $Handler,)*
+        }
+
+        /// A plugin could not begin.
+        #[derive(Debug)]
+        pub struct PluginError {
+            /// Its name.
+            pub name: &'static str,
+            /// Why.
+            pub error: io::Error,
+        }
+
+        impl std::fmt::Display for PluginError {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "plugin {}: {}", self.name, self.error)
+            }
+        }
+
+        /// The number of each plugin, by which a loop knows whose descriptor an event is of.
+        #[allow(non_camel_case_types, dead_code)] // They are the names of fields; which are there is the features' choice.
+        enum Number {
+            server,
+            $(#[cfg(feature = $feature)] $hook,)*
+        }
+
+        /// What the plugins take besides their code.
+        pub fn needs(config: &Config, workers: usize) -> Needs {
+            let _ = (config, workers);
+            Needs::default()$(.and({
+                #[cfg(feature = $feature)]
+                let needs = <$plugin as Plugin>::needs(config, workers);
+                #[cfg(not(feature = $feature))]
+                let needs = Needs::default();
+                needs
+            }))*
+        }
+
+        /// Stage 10, of every plugin in its turn.
+        #[inline]
+        pub fn accept(live: &Live, peer: &Peer) -> Verdict {
+            let _ = (live, peer);
+            $(
+                #[cfg(feature = $feature)]
+                match <$plugin as Plugin>::accept(live, peer) {
+                    Verdict::Continue => {}
+                    verdict => return verdict,
+                }
+            )*
+            Verdict::Continue
+        }
+
+        impl Plugins {
+            /// Process context.
+            pub fn start(config: &Config, workers: usize) -> Result<Plugins, PluginError> {
+                let _ = (config, workers);
+                Ok(Plugins {
+                    $(
+                        #[cfg(feature = $feature)]
+                        $hook: <$plugin as Plugin>::start(config, workers)
+                            .map_err(|error| PluginError { name: <$plugin as Plugin>::NAME, error })?,
+                    )*
+                })
+            }
+
+            /// Process context, once rights are given up.
+            pub fn run(&mut self, host: &std::sync::Arc<dyn Host>, watches: &mut Watches) -> Result<(), PluginError> {
+                let _ = (host, &watches);
+                $(
+                    #[cfg(feature = $feature)]
+                    self.$hook
+                        .run(host, watches.of_plugin(Number::$hook as u8))
+                        .map_err(|error| PluginError { name: <$plugin as Plugin>::NAME, error })?;
+                )*
+                Ok(())
+            }
+
+            /// Worker context.
+            pub fn worker(&self, number: usize, live: &Live) -> Result<Workers, PluginError> {
+                let _ = (number, live);
+                Ok(Workers {
+                    $(
+                        #[cfg(feature = $feature)]
+                        $hook: self.$hook
+                            .worker(number)
+                            .map_err(|error| PluginError { name: <$plugin as Plugin>::NAME, error })?,
+                    )*
+                    $(
+                        #[cfg(feature = $hfeature)]
+                        $handler: <$Handler as Handler>::new(live)
+                            .map_err(|error| PluginError { name: <$Handler as Handler>::NAME, error })?,
+                    )*
+                })
+            }
+
+            /// Another configuration is about to be in force.
+            pub fn reconfigure(&mut self, live: &Live) {
+                let _ = live;
+                $(
+                    #[cfg(feature = $feature)]
+                    if let Err(error) = self.$hook.reconfigure(live) {
+                        ::log::error!("plugin {}: {error}", <$plugin as Plugin>::NAME);
+                    }
+                )*
+            }
+
+            /// SIGUSR1.
+            pub fn reopen(&mut self) {
+                $(#[cfg(feature = $feature)] self.$hook.reopen();)*
+            }
+
+            /// The server stops.
+            pub fn stop(&mut self) {
+                $(#[cfg(feature = $feature)] self.$hook.stop();)*
+            }
+
+            /// What is watched in the main thread has an event.
+            pub fn event(&mut self, told: Told, host: &std::sync::Arc<dyn Host>, watches: &mut Watches) {
+                let _ = (told, host, &watches);
+                $(
+                    #[cfg(feature = $feature)]
+                    if told.plugin == Number::$hook as u8 {
+                        self.$hook.event(told.key, told.happened, host, watches.of_plugin(told.plugin));
+                    }
+                )*
+            }
+        }
+
+        impl Workers {
+            /// Stage 20.
+            #[inline]
+            pub fn request(
+                &mut self,
+                scene: &mut Scene<'_>,
+                request: &Request<'_>,
+                peer: &Peer,
+                fields: &mut RefusalFields,
+            ) -> Verdict {
+                let _ = (&scene, request, peer, &fields);
+                $(
+                    #[cfg(feature = $feature)]
+                    match self.$hook.request(scene, request, peer, fields) {
+                        Verdict::Continue => {}
+                        verdict => return verdict,
+                    }
+                )*
+                Verdict::Continue
+            }
+
+            /// Stage 40.
+            #[inline]
+            pub fn served(&mut self, scene: &Scene<'_>, request: Option<&Request<'_>>, peer: &Peer, answer: Answer) {
+                let _ = (scene, request, peer, answer);
+                $(#[cfg(feature = $feature)] self.$hook.served(scene, request, peer, answer);)*
+            }
+
+            /// Stage 50.
+            #[inline]
+            pub fn closed(&mut self, peer: &Peer) {
+                let _ = peer;
+                $(#[cfg(feature = $feature)] self.$hook.closed(peer);)*
+            }
+
+            /// Another configuration is in force.
+            pub fn reconfigure(&mut self, live: &Live) {
+                let _ = live;
+                $(#[cfg(feature = $feature)] self.$hook.reconfigure(live);)*
+                $(#[cfg(feature = $hfeature)] self.$handler.reconfigure(live);)*
+            }
+
+            /// The end of a turn.
+            #[inline]
+            pub fn turn(&mut self, now: u32) -> Option<u32> {
+                let _ = now;
+                #[allow(unused_mut)]
+                let mut wait: Option<u32> = None;
+                $(
+                    #[cfg(feature = $feature)]
+                    if let Some(own) = self.$hook.turn(now) {
+                        wait = Some(wait.map_or(own, |wait| wait.min(own)));
+                    }
+                )*
+                wait
+            }
+
+            /// What this worker watches has an event.
+            pub fn event(&mut self, told: Told, watches: &mut Watches) {
+                let _ = (told, &watches);
+                $(
+                    #[cfg(feature = $feature)]
+                    if told.plugin == Number::$hook as u8 {
+                        self.$hook.event(told.key, told.happened, watches.of_plugin(told.plugin));
+                    }
+                )*
+            }
+        }
+
+        /// What a handler remembers of a request under way.
+        $(#[$handlers_doc])*
+        #[derive(Debug, PartialEq, Eq)]
+        pub enum Task {
+            $(
+                #[cfg(feature = $hfeature)]
+                #[allow(missing_docs)]
+                $Variant(<$Handler as Handler>::Task),
+            )*
+        }
+
+        /// Whether the handler of a name is asked about directories, and not before files are looked for.
+        pub fn asks_for_directories(name: &str) -> bool {
+            let _ = name;
+            $(
+                #[cfg(feature = $hfeature)]
+                if name == <$Handler as Handler>::NAME {
+                    return <$Handler as Handler>::ASKED == Asked::ForDirectories;
+                }
+            )*
+            false
+        }
+
+        /// Whether the handler of a name takes the bodies of requests.
+        pub fn takes_body(name: &str) -> bool {
+            let _ = name;
+            $(
+                #[cfg(feature = $hfeature)]
+                if name == <$Handler as Handler>::NAME {
+                    return <$Handler as Handler>::TAKES_BODY;
+                }
+            )*
+            false
+        }
+
+        /// The handler that is asked about every directory, whatever the lines say.
+        pub fn lists_by_default(live: &Live) -> Option<&'static str> {
+            let _ = live;
+            $(
+                #[cfg(feature = $hfeature)]
+                if <$Handler as Handler>::ASKED == Asked::ForDirectories && <$Handler as Handler>::is_on(live) {
+                    return Some(<$Handler as Handler>::NAME);
+                }
+            )*
+            None
+        }
+
+        impl Workers {
+            /// Stage 30: asks the handler of a name. `body` = there is one, so that only those that take bodies are asked.
+            pub fn handle(
+                &mut self,
+                name: &str,
+                body: bool,
+                scene: &mut Scene<'_>,
+                request: &Request<'_>,
+                call: Call<'_>,
+            ) -> Handling<Task> {
+                let _ = (body, &scene, request, &call);
+                $(
+                    #[cfg(feature = $hfeature)]
+                    if name == <$Handler as Handler>::NAME {
+                        if body && !<$Handler as Handler>::TAKES_BODY {
+                            return Handling::NotMe;
+                        }
+                        return match self.$handler.handle(scene, request, call) {
+                            Handling::NotMe => Handling::NotMe,
+                            Handling::Answered => Handling::Answered,
+                            Handling::Refuse(status) => Handling::Refuse(status),
+                            Handling::Begun(task) => Handling::Begun(Task::$Variant(task)),
+                        };
+                    }
+                )*
+                let _ = name;
+                Handling::NotMe
+            }
+
+            /// See [`Handler::take`].
+            pub fn take(&mut self, task: &mut Task, data: &[u8], scene: &mut Scene<'_>) -> Taken {
+                let _ = (data, &scene);
+                match *task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref mut task) => self.$handler.take(task, data, scene),)*
+                }
+            }
+
+            /// See [`Handler::finish`].
+            pub fn finish(&mut self, task: &mut Task, scene: &mut Scene<'_>) {
+                let _ = &scene;
+                match *task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref mut task) => self.$handler.finish(task, scene),)*
+                }
+            }
+
+            /// See [`Handler::produce`].
+            pub fn produce(&mut self, task: &mut Task, scene: &mut Scene<'_>) -> Produced {
+                let _ = &scene;
+                match *task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref mut task) => self.$handler.produce(task, scene),)*
+                }
+            }
+
+            /// See [`Handler::has_answered`].
+            pub fn has_answered(&self, task: &Task) -> bool {
+                match *task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref task) => self.$handler.has_answered(task),)*
+                }
+            }
+
+            /// See [`Handler::release`].
+            pub fn release(&mut self, task: Task, pool: &mut Pool) {
+                let _ = &pool;
+                match task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(task) => self.$handler.release(task, pool),)*
+                }
+            }
+        }
+    };
+}
+pub(super) use plugins;
