@@ -7,9 +7,10 @@
 //!    descriptor ([`sys::slots`]); an event of an earlier connection on the same number is dropped by its generation.
 //! 3. [`http::session`] finds the end of the head and has [`wire::head`] parse it once, into spans of that buffer. Only an
 //!    unfinished head is kept for its connection, in a buffer of [`storage::pool`]. A body that follows is a stream: a
-//!    [`plugin::receiver::Receiver`] takes it as it comes, or it is passed over before the answer; [`wire::chunked`] decodes.
+//!    [`plugin::handler::Handler`] takes it as it comes, or it is passed over before the answer; [`wire::chunked`] decodes.
 //! 4. [`vhost::request`] finds the site by Host and decodes the path, once.
-//! 5. [`file::handler`] answers. What a path led to in the last second stands in [`vhost::table`], its answer written already;
+//!    The plugins are asked whether it may be answered ([`plugin::hooks::Worker::request`], stage 20).
+//! 5. A handler that `[HANDLERS]` names answers (stage 30), else [`file::handler`]. What a path led to in the last second stands in [`vhost::table`], its answer written already;
 //!    otherwise the path is resolved beneath the document root ([`sys::file`]) and its answer is written there.
 //! 6. The answers to everything that was read leave together from [`http::output`]; large files by sendfile.
 //! 7. What the client did not take yet waits in the slot as a [`file::body::Body`] or a pooled buffer. A connection that is done
