@@ -27,6 +27,9 @@
 //! Imports run downward through the rooms, `main cli` > `server` > `plugins file` > `plugin` > `vhost` > `http` > `config` >
 //! `log` > `wire` > `storage` > `sys` > `limits`; ARCHITECTURE.md says what each promises.
 
+// Nightly only, as is all of the tuned path: elsewhere the attribute is not there.
+#![cfg_attr(tuned, feature(optimize_attribute))]
+
 pub mod cli;
 pub mod config;
 pub mod file;

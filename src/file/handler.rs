@@ -65,6 +65,7 @@ impl Handler {
         self.table.open() + self.roots.open()
     }
 
+    #[inline(always)]
     fn lookup(&mut self, scene: &mut Scene<'_>, key: &Key<'_>) -> Result<EntryId, u16> {
         match self.find(scene, key) {
             Some(id) => Ok(id),
@@ -73,6 +74,7 @@ impl Handler {
     }
 
     /// What is known of a key; with `FDT Off` nothing is, and each request looks for itself.
+    #[inline(always)]
     fn find(&mut self, scene: &Scene<'_>, key: &Key<'_>) -> Option<EntryId> {
         if !scene.live.config().server.fdt {
             return None;
@@ -100,6 +102,7 @@ impl Handler {
 
     /// Answers a request for what lies under a document root. None = it is a directory without an index file, and `listed` says
     /// that somebody else answers for those.
+    #[cfg_attr(tuned, optimize(speed))]
     pub fn answer(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, listed: bool) -> Option<Body> {
         match self.find_answer(scene, request, listed) {
             Ok(body) => body,
@@ -107,6 +110,7 @@ impl Handler {
         }
     }
 
+    #[cfg_attr(tuned, optimize(speed))]
     fn find_answer(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, listed: bool) -> Result<Option<Body>, u16> {
         match request.head.method {
             Method::Get | Method::Head | Method::Post => {}
@@ -152,6 +156,7 @@ impl Handler {
         }
     }
 
+    #[cfg_attr(tuned, optimize(speed))]
     fn answer_entry(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, id: EntryId) -> Body {
         let Some(entry) = self.table.entry(id) else {
             return self.fail_request(scene, request, 500, b"");

@@ -98,6 +98,7 @@ impl Session {
 
     /// Looks at `input`, the bytes not consumed so far. A complete head is parsed into `head`, whose spans refer to
     /// the start of `input`.
+    #[cfg_attr(tuned, optimize(speed))]
     pub fn next(&mut self, input: &[u8], head: &mut Head) -> Event {
         let event = match &mut self.phase {
             Phase::Head { scanned } => {
@@ -147,6 +148,7 @@ impl Session {
         }
     }
 
+    #[cfg_attr(tuned, optimize(speed))]
     fn next_head(&mut self, input: &[u8], scanned: u16, head: &mut Head) -> Event {
         if scanned == 0 {
             let empty = skip_empty_lines(input);

@@ -189,12 +189,14 @@ impl Connection {
     }
 
     /// Counts bytes of an answer that the socket took.
+    #[inline(always)]
     pub fn sent(&mut self, bytes: usize) {
         self.total = self.total.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         self.moved(Waiting::Send, bytes);
     }
 
     /// Each wait begins with a count of its own.
+    #[inline(always)]
     fn moved(&mut self, waiting: Waiting, bytes: usize) {
         if self.waiting == waiting {
             self.mark = self.mark.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));

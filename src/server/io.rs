@@ -142,6 +142,7 @@ impl<T: Transport> Io<T> {
     }
 
     /// Works on a connection that epoll reported, or whose turn has come.
+    #[cfg_attr(tuned, optimize(speed))]
     pub fn drive(&mut self, connection: &mut Connection, ready: Ready) -> Next {
         if ready.readable {
             connection.set(Flag::Readable, true);

@@ -64,6 +64,7 @@ pub(super) use scene;
 impl<T: Transport> Io<T> {
     /// Answers the requests in the first `len` bytes of the scratch buffer. What must be kept is moved to its start; returns
     /// how many bytes that are.
+    #[cfg_attr(tuned, optimize(speed))]
     pub(super) fn requests(&mut self, connection: &mut Connection, len: usize) -> (Flow, usize) {
         let mut progress = Progress { head: 0, used: usize::from(connection.head), len };
         let flow = self.work_off(connection, &mut progress);
@@ -76,6 +77,7 @@ impl<T: Transport> Io<T> {
         (flow, kept + len - used)
     }
 
+    #[cfg_attr(tuned, optimize(speed))]
     fn work_off(&mut self, connection: &mut Connection, progress: &mut Progress) -> Flow {
         while progress.used < progress.len || connection.session.is_complete() {
             if self.out.room() < ANSWER_ROOM || (!self.out.is_empty() && !self.may_gather()) {
@@ -133,6 +135,7 @@ impl<T: Transport> Io<T> {
 
     /// Answers the request whose head is `input[head]`. `last` = the connection ends after it, whatever the client wants; `judged` =
     /// what the plugins said to it, if they were asked. None = go on with the next request.
+    #[cfg_attr(tuned, optimize(speed))]
     fn answer(
         &mut self,
         connection: &mut Connection,
@@ -190,6 +193,7 @@ impl<T: Transport> Io<T> {
     }
 
     /// Writes the answer to the request whose head is `input[head]`, and tells of it.
+    #[cfg_attr(tuned, optimize(speed))]
     fn request(
         &mut self,
         connection: &mut Connection,

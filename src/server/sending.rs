@@ -22,6 +22,7 @@ const SENT_A_TURN: u64 = 1024 * 1024;
 
 impl<T: Transport> Io<T> {
     /// Gathers or sends what a request was answered with. None = go on with the next request.
+    #[cfg_attr(tuned, optimize(speed))]
     pub(super) fn deliver(&mut self, connection: &mut Connection, body: Body, alone: bool) -> Option<Flow> {
         match body {
             Body::Nothing => {}
@@ -214,6 +215,7 @@ impl<T: Transport> Io<T> {
 }
 
 /// Writes what there is room for, over interruptions; no room is no error.
+#[cfg_attr(tuned, optimize(speed))]
 fn write<T: Transport>(transport: T, socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> Result<usize, Errno> {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {

@@ -110,6 +110,7 @@ impl<T: Transport> Worker<T> {
     }
 
     /// Runs until the server stops and every connection is done, or its time is up.
+    #[cfg_attr(tuned, optimize(speed))]
     pub fn run(&mut self, events: &mut Events) {
         let shared = Arc::clone(&self.shared);
         let Some(gate) = shared.gates.get(usize::from(self.view.owner())) else { return };
@@ -178,6 +179,7 @@ impl<T: Transport> Worker<T> {
         }
     }
 
+    #[cfg_attr(tuned, optimize(speed))]
     fn event(&mut self, gate: &Gate, event: Event) {
         let index = event.data as u32;
         if u64::from(index) == WATCH {
@@ -215,6 +217,7 @@ impl<T: Transport> Worker<T> {
     }
 
     /// Does with a connection what its turn came to.
+    #[cfg_attr(tuned, optimize(speed))]
     fn settle(&mut self, index: u32, next: Next) {
         match next {
             Next::Wait(waiting, since) => {
@@ -260,6 +263,7 @@ impl<T: Transport> Worker<T> {
 
     /// Closes the descriptors of the connections that were closed. Only now is there room for others: until then their
     /// numbers are taken, and the limit of descriptors counts them.
+    #[cfg_attr(tuned, optimize(speed))]
     fn close_descriptors(&mut self) {
         let closed = self.closing.len();
         if closed > 0 {
@@ -333,6 +337,7 @@ impl<T: Transport> Worker<T> {
         self.queues.stalled(&mut self.view, |connection| io.stalls(connection))
     }
 
+    #[cfg_attr(tuned, optimize(speed))]
     fn housekeeping(&mut self, gate: &Gate) {
         let now = self.io.clock.now();
         self.tell_state(gate);

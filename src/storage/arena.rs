@@ -49,6 +49,7 @@ impl Arena {
         Some(Record { position, offset: offset as u32, len: len as u32 })
     }
 
+    #[inline(always)]
     fn place(&self, record: Record) -> Option<Range<usize>> {
         let capacity = self.region.len() as u64;
         if capacity == 0 || self.next - record.position.min(self.next) > capacity || record.len == 0 {
@@ -59,6 +60,7 @@ impl Arena {
     }
 
     /// The bytes of a record, or None when it was overwritten.
+    #[inline(always)]
     pub fn get(&self, record: Record) -> Option<&[u8]> {
         self.region.get(self.place(record)?)
     }

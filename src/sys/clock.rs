@@ -2,6 +2,7 @@
 
 /// Milliseconds of the coarse monotonic clock, wrapping after 49 days. Compare with `wrapping_sub`; an interval may be
 /// up to 24 days. The coarse clock is read without entering the kernel and ticks every 1 to 10 ms (clock_gettime(2)).
+#[inline(always)]
 pub fn monotonic_ms() -> u32 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid timespec for the kernel to fill; CLOCK_MONOTONIC_COARSE exists since Linux 2.6.32.

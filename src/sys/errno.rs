@@ -68,6 +68,7 @@ impl From<Errno> for io::Error {
 }
 
 /// A count returned by a call, or the error it left behind when negative.
+#[inline(always)]
 pub(super) fn count(ret: isize) -> Result<usize, Errno> {
     usize::try_from(ret).map_err(|_| Errno::last())
 }

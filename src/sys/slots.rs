@@ -165,6 +165,7 @@ impl<T: Send> View<T> {
     }
 
     /// The value of a slot this owner has adopted.
+    #[inline(always)]
     pub fn get(&mut self, index: usize) -> Option<&mut T> {
         let cell = self.slots.cell(index)?;
         let seen = cell.word.load(Ordering::Relaxed);

@@ -101,6 +101,7 @@ fn mix(hash: u64, word: u64) -> u64 {
 }
 
 /// A 64-bit hash of bytes under a seed: fast, unpredictable without the seed, for tables and tags.
+#[cfg_attr(tuned, optimize(speed))]
 pub fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut hash = words.iter().fold(mix(seed, bytes.len() as u64), |hash, word| mix(hash, u64::from_le_bytes(*word)));

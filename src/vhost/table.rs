@@ -61,6 +61,7 @@ impl Shelf {
         self.buckets.get_mut(hash as usize & mask)
     }
 
+    #[cfg_attr(tuned, optimize(speed))]
     fn find(&mut self, hash: u64, key: &Key<'_>) -> Option<u16> {
         let mut index = *self.bucket(hash)?;
         while let Some(entry) = self.entries.get(usize::from(index)) {
@@ -130,6 +131,7 @@ impl OpenFiles {
         }
     }
 
+    #[inline(always)]
     fn hash(&self, key: &Key<'_>) -> u64 {
         hash_bytes(self.seed ^ (u64::from(key.site) << 8) ^ u64::from(key.variant), key.path)
     }

@@ -59,6 +59,7 @@ pub fn is_ows(byte: u8) -> bool {
 
 /// `bytes` without the blanks (OWS) at its start.
 #[inline]
+#[cfg_attr(tuned, optimize(speed))]
 pub fn trim_ows_start(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes
         && is_ows(*first)
@@ -70,6 +71,7 @@ pub fn trim_ows_start(mut bytes: &[u8]) -> &[u8] {
 
 /// `bytes` without the blanks (OWS) at its end.
 #[inline]
+#[cfg_attr(tuned, optimize(speed))]
 pub fn trim_ows_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., last] = bytes
         && is_ows(*last)
@@ -131,8 +133,21 @@ pub fn find(buf: &[u8], byte: u8) -> Option<usize> {
 
 /// How many bytes at the start of `buf` are visible ASCII ([`is_visible`]).
 #[inline]
+#[cfg_attr(tuned, optimize(speed))]
 pub fn visible_len(buf: &[u8]) -> usize {
     scan(buf, |word| below(word, 0x21) | equal(word, 0x7F) | word & splat(0x80), |byte| !is_visible(byte))
+}
+
+/// How many bytes at the start of `buf` are those of a token ([`is_tchar`]).
+#[cfg_attr(tuned, optimize(speed))]
+pub fn token_len(buf: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(&byte) = buf.get(len)
+        && is_tchar(byte)
+    {
+        len += 1;
+    }
+    len
 }
 
 /// How many bytes at the start of `buf` may stand in a field value ([`is_field_vchar`]).
@@ -157,6 +172,7 @@ fn field_text_len_with_tabs(buf: &[u8]) -> usize {
 
 /// How many bytes at the start of `buf` are no control bytes.
 #[inline]
+#[cfg_attr(tuned, optimize(speed))]
 fn printable_len(buf: &[u8]) -> usize {
     scan(buf, |word| below(word, b' ') | equal(word, 0x7F), |byte| byte < b' ' || byte == 0x7F)
 }

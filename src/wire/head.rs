@@ -160,6 +160,7 @@ impl Head {
 
     /// The value of the first field called `name`.
     #[inline]
+    #[cfg_attr(tuned, optimize(speed))]
     pub fn get(&self, name: Name) -> Option<Span> {
         let index = self.known.get(usize::from(name as u8)).copied().unwrap_or(0);
         let field = self.fields.get(usize::from(index).checked_sub(1)?)?;

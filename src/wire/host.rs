@@ -69,6 +69,7 @@ pub(super) fn parse_host_at(value: &[u8], start: usize) -> Result<Authority, Hos
 
 /// RFC 3986 section 3.2.2: the length of a reg-name (an IPv4address is one too) that the end or a colon follows.
 #[inline]
+#[cfg_attr(tuned, optimize(speed))]
 fn parse_reg_name(i: &[u8]) -> Result<usize, HostError> {
     let mut at = 0;
     while let Some(&byte) = i.get(at) {

@@ -33,6 +33,7 @@ fn count_empty_lines(after_first: &[u8]) -> usize {
 /// was split over two reads is found. Empty lines before the request line end nothing: a buffer of nothing but those holds
 /// no head.
 #[inline]
+#[cfg_attr(tuned, optimize(speed))]
 pub fn find_end(buf: &[u8], from: usize) -> Option<usize> {
     const END: &[u8; 4] = b"\r\n\r\n";
     // The mark may stand anywhere from here on, over the edge of what was searched too.

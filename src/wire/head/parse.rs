@@ -7,7 +7,7 @@ use super::end::{check_line_length, skip_empty_lines};
 use super::framing::{Codings, decide, note_connection, note_expect};
 use super::{Field, Head, HeadError, Method, Name, Version};
 use crate::limits::{HEAD_MAX, REQUEST_LINE_MAX};
-use crate::wire::chars::{field_text_len, is_tchar, trim_ows_end, trim_ows_start, visible_len};
+use crate::wire::chars::{field_text_len, is_tchar, token_len, trim_ows_end, trim_ows_start, visible_len};
 use crate::wire::host::parse_host_at;
 use crate::wire::span::Span;
 
@@ -21,6 +21,7 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, HeadError>;
 ///
 /// # Errors
 /// A [`HeadError`] with the status to answer; the connection must then be closed.
+#[cfg_attr(tuned, optimize(speed))]
 pub fn parse_head(buf: &[u8], head: &mut Head) -> Result<(), HeadError> {
     head.reset();
     let start = skip_empty_lines(buf);
@@ -162,9 +163,7 @@ fn parse_fields<'a>(mut i: &'a [u8], buf: &[u8], head: &mut Head) -> Parsed<'a, 
         };
         *slot = field;
         head.count += 1;
-        // Every request has this one.
-        let known = if is(name, b"host") { Some(Name::Host) } else { known_name(name) };
-        if let Some(known) = known {
+        if let Some(known) = known_name(name) {
             note_known(known, value, value_start, &mut codings, head).map_err(nom::Err::Failure)?;
         }
         i = rest;
@@ -208,7 +207,7 @@ fn note_known(
 /// RFC 9112 section 5: field-name ":" with nothing between.
 #[inline]
 fn parse_field_name(i: &[u8]) -> Parsed<'_, &[u8]> {
-    let (rest, name) = take_while(is_tchar).parse(i)?;
+    let (name, rest) = i.split_at_checked(token_len(i)).unwrap_or((i, &[]));
     match rest {
         [b':', rest @ ..] if !name.is_empty() => Ok((rest, name)),
         _ => bad(name_fault(name, rest)),
@@ -239,39 +238,49 @@ fn parse_field_value(i: &[u8]) -> Parsed<'_, (usize, &[u8])> {
 
 /// The [`Name`] of a field name made of token bytes, compared without case; `host` was looked for before.
 #[inline(never)] // its vector constants would crowd out what the loop around it keeps in registers
+#[cfg_attr(tuned, optimize(speed))]
 fn known_name(name: &[u8]) -> Option<Name> {
-    match name.len() {
-        5 if is(name, b"range") => Some(Name::Range),
-        6 if is(name, b"accept") => Some(Name::Accept),
-        6 if is(name, b"cookie") => Some(Name::Cookie),
-        6 if is(name, b"expect") => Some(Name::Expect),
-        6 if is(name, b"origin") => Some(Name::Origin),
-        7 if is(name, b"referer") => Some(Name::Referer),
-        7 if is(name, b"upgrade") => Some(Name::Upgrade),
-        8 if is(name, b"if-match") => Some(Name::IfMatch),
-        8 if is(name, b"if-range") => Some(Name::IfRange),
-        10 if is(name, b"connection") => Some(Name::Connection),
-        10 if is(name, b"user-agent") => Some(Name::UserAgent),
-        10 if is(name, b"keep-alive") => Some(Name::KeepAlive),
-        12 if is(name, b"content-type") => Some(Name::ContentType),
-        13 if is(name, b"authorization") => Some(Name::Authorization),
-        13 if is(name, b"if-none-match") => Some(Name::IfNoneMatch),
-        14 if is(name, b"content-length") => Some(Name::ContentLength),
-        15 if is(name, b"accept-encoding") => Some(Name::AcceptEncoding),
-        15 if is(name, b"x-forwarded-for") => Some(Name::XForwardedFor),
-        17 if is(name, b"if-modified-since") => Some(Name::IfModifiedSince),
-        17 if is(name, b"transfer-encoding") => Some(Name::TransferEncoding),
-        19 if is(name, b"if-unmodified-since") => Some(Name::IfUnmodifiedSince),
-        _ => None,
-    }
+    // At most two names have the same length and first byte: few comparisons, and of those most succeed.
+    let (known, lower): (Name, &[u8]) = match (name.len(), name.first()? | 0x20) {
+        (4, b'h') => (Name::Host, b"host"),
+        (5, b'r') => (Name::Range, b"range"),
+        (6, b'a') => (Name::Accept, b"accept"),
+        (6, b'c') => (Name::Cookie, b"cookie"),
+        (6, b'e') => (Name::Expect, b"expect"),
+        (6, b'o') => (Name::Origin, b"origin"),
+        (7, b'r') => (Name::Referer, b"referer"),
+        (7, b'u') => (Name::Upgrade, b"upgrade"),
+        (8, b'i') if is(name, b"if-match") => return Some(Name::IfMatch),
+        (8, b'i') => (Name::IfRange, b"if-range"),
+        (10, b'c') => (Name::Connection, b"connection"),
+        (10, b'u') => (Name::UserAgent, b"user-agent"),
+        (10, b'k') => (Name::KeepAlive, b"keep-alive"),
+        (12, b'c') => (Name::ContentType, b"content-type"),
+        (13, b'a') => (Name::Authorization, b"authorization"),
+        (13, b'i') => (Name::IfNoneMatch, b"if-none-match"),
+        (14, b'c') => (Name::ContentLength, b"content-length"),
+        (15, b'a') => (Name::AcceptEncoding, b"accept-encoding"),
+        (15, b'x') => (Name::XForwardedFor, b"x-forwarded-for"),
+        (17, b'i') => (Name::IfModifiedSince, b"if-modified-since"),
+        (17, b't') => (Name::TransferEncoding, b"transfer-encoding"),
+        (19, b'i') => (Name::IfUnmodifiedSince, b"if-unmodified-since"),
+        _ => return None,
+    };
+    is(name, lower).then_some(known)
 }
 
 /// Whether `name` is `lower` without case. Setting bit 5 is enough: among token bytes only `^` and `_` turn into something
 /// else by it, `~` and DEL, and neither stands in a known name.
-#[inline]
-fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
-    match <&[u8; N]>::try_from(name) {
-        Ok(name) => name.map(|byte| byte | 0x20) == *lower,
-        Err(_) => false,
+#[cfg_attr(tuned, optimize(speed))]
+fn is(name: &[u8], lower: &[u8]) -> bool {
+    let (words, rest) = name.as_chunks::<4>();
+    let (lower_words, lower_rest) = lower.as_chunks::<4>();
+    let mut differs = u32::from(name.len() != lower.len());
+    for (word, lower) in words.iter().zip(lower_words) {
+        differs |= (u32::from_le_bytes(*word) | 0x2020_2020) ^ u32::from_le_bytes(*lower);
     }
+    for (byte, lower) in rest.iter().zip(lower_rest) {
+        differs |= u32::from((byte | 0x20) ^ lower);
+    }
+    differs == 0
 }
