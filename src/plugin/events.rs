@@ -161,3 +161,108 @@ impl Watches {
         timed.map(|entry| entry.timeout.saturating_sub(now.wrapping_sub(entry.since))).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::sys::epoll::Events;
+    use crate::sys::pipe::{pipe, read, write};
+
+    const TOKEN: u32 = 7;
+
+    struct Loop {
+        epoll: Arc<Epoll>,
+        events: Events,
+        watches: Watches,
+    }
+
+    impl Loop {
+        fn new(capacity: usize) -> Loop {
+            let epoll = Arc::new(Epoll::new().unwrap());
+            let watches = Watches::new(Some(Arc::clone(&epoll)), capacity, TOKEN);
+            Loop { epoll, events: Events::with_capacity(8), watches }
+        }
+
+        /// What is told at a moment.
+        fn told(&mut self, now: u32) -> Vec<(u8, u32, Happened)> {
+            self.epoll.wait(&mut self.events, Some(0)).unwrap();
+            let mut all = Vec::new();
+            for event in (0..self.events.len()).filter_map(|index| self.events.get(index)) {
+                assert_eq!(event.data as u32, TOKEN);
+                all.extend(self.watches.event(event, now).into_iter().flatten().flatten());
+            }
+            while let Some(told) = self.watches.expired(now) {
+                all.push(told);
+            }
+            all.into_iter().map(|told| (told.plugin, told.key, told.happened)).collect()
+        }
+    }
+
+    #[test]
+    fn each_thing_that_happens_is_told_to_its_plugin() {
+        let mut inner = Loop::new(4);
+        let (out, into) = pipe().unwrap();
+        let reader = inner.watches.of_plugin(1).add(out.as_fd(), Watch::Read, 10, 0).unwrap();
+        inner.watches.of_plugin(2).add(into.as_fd(), Watch::Changes, 20, 0).unwrap();
+        assert_eq!(inner.told(0), [(2, 20, Happened::Writable)]);
+        write(into.as_fd(), b"x").unwrap();
+        // What can be read is told until it is read; room to write once.
+        for _ in 0..2 {
+            assert!(inner.told(0).contains(&(1, 10, Happened::Readable)));
+        }
+        assert_eq!(inner.told(0), [(1, 10, Happened::Readable)]);
+        read(out.as_fd(), &mut [0; 8]).unwrap();
+        assert_eq!(inner.told(0), []);
+        drop(into);
+        assert_eq!(inner.told(0), [(1, 10, Happened::Closed)]);
+        inner.watches.remove(reader, out.as_fd());
+        assert_eq!(inner.told(0), []);
+    }
+
+    #[test]
+    fn a_writer_whose_reader_is_gone_has_failed() {
+        let mut inner = Loop::new(1);
+        let (out, into) = pipe().unwrap();
+        drop(out);
+        inner.watches.add(into.as_fd(), Watch::Changes, 5, 0).unwrap();
+        assert!(inner.told(0).contains(&(0, 5, Happened::Failed)));
+    }
+
+    #[test]
+    fn a_limit_runs_out_once_and_an_event_puts_it_off() {
+        let mut inner = Loop::new(2);
+        let (out, into) = pipe().unwrap();
+        assert_eq!(inner.watches.wait(0), None);
+        let id = inner.watches.add(out.as_fd(), Watch::Read, 1, 100).unwrap();
+        assert_eq!((inner.told(99), inner.watches.wait(99)), (vec![], Some(1)));
+        write(into.as_fd(), b"x").unwrap();
+        assert_eq!(inner.told(99), [(0, 1, Happened::Readable)]);
+        read(out.as_fd(), &mut [0; 8]).unwrap();
+        assert_eq!(inner.told(198), []);
+        assert_eq!(inner.told(199), [(0, 1, Happened::TimedOut)]);
+        assert_eq!((inner.told(10_000), inner.watches.wait(10_000)), (vec![], None));
+        inner.watches.set_timeout(&id, 5);
+        assert_eq!(inner.told(10_005), [(0, 1, Happened::TimedOut)]);
+        inner.watches.remove(id, out.as_fd());
+        assert_eq!(inner.watches.wait(0), None);
+    }
+
+    #[test]
+    fn a_place_is_used_again_and_what_is_full_refuses() {
+        let mut inner = Loop::new(1);
+        let (out, into) = pipe().unwrap();
+        write(into.as_fd(), b"x").unwrap();
+        let id = inner.watches.add(out.as_fd(), Watch::Read, 1, 0).unwrap();
+        assert_eq!(inner.watches.add(into.as_fd(), Watch::Changes, 2, 0), Err(Errno::NOSPC));
+        // An event that is under way when its watch ends is of nobody, even if the place is taken again.
+        inner.epoll.wait(&mut inner.events, Some(0)).unwrap();
+        let event = inner.events.get(0).unwrap();
+        inner.watches.remove(id, out.as_fd());
+        assert_eq!(inner.watches.event(event, 0), None);
+        inner.watches.add(into.as_fd(), Watch::Changes, 3, 0).unwrap();
+        assert_eq!(inner.watches.event(event, 0), None);
+        assert_eq!(inner.told(0), [(0, 3, Happened::Writable)]);
+    }
+}
