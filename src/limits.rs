@@ -126,4 +126,4 @@ pub const LOG_BATCH_MS: u32 = 250;
 pub const LOG_USER_MAX: usize = 64;
 
 /// Bytes of the stack of the thread that writes log files.
-pub const LOGGER_STACK: usize = if cfg!(debug_assertions) { 256 * 1024 } else { 32 * 1024 };
+pub const LOGGER_STACK: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };

@@ -251,6 +251,9 @@ impl fmt::Display for Plan {
         for place in &self.read {
             write!(f, " {}", place.path.display())?;
         }
+        for (number, place) in self.write.iter().enumerate() {
+            write!(f, "{} {}", if number == 0 { " and write below" } else { "" }, place.path.display())?;
+        }
         Ok(())
     }
 }
