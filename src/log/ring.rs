@@ -92,7 +92,10 @@ mod tests {
             push(format!("line {number}\n").as_bytes());
             let content = content().unwrap();
             assert!(content.len() <= 20 && content.ends_with(&format!("line {number}\n")), "{content:?}");
-            assert!(content.lines().all(|line| line == "four" || line == "5" || line.starts_with("line ")), "{content:?}");
+            assert!(
+                content.lines().all(|line| line == "four" || line == "5" || line.starts_with("line ")),
+                "{content:?}"
+            );
         }
         push(b"a line that is longer than the whole ring\n");
         assert_eq!(content().as_deref(), Some(""));

@@ -13,8 +13,7 @@ const MODE: libc::mode_t = 0o640;
 /// file; a symbolic link is refused (`Errno::LOOP`), for whoever may write the directory could lead root astray by it. Never
 /// waits, not even for a reader of a fifo (`Errno::NXIO`).
 pub fn open_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    let flags =
-        libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: `name` is a NUL-terminated string; the mode is passed as the int that a variadic call takes.
     let fd = check(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, libc::c_uint::from(MODE)) })?;
     // SAFETY: the kernel just gave us this descriptor; nobody else owns it.

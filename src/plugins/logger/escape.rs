@@ -7,6 +7,8 @@ use crate::http::output::Sink;
 pub(super) enum Quoting {
     /// Between blanks: everything that is not visible ASCII is written `\xHH`.
     Bare,
+    /// The same, where something between quotes follows: so is the quote, and the backslash.
+    Word,
     /// Between quotes: so is the quote and the backslash; a blank is not.
     Quoted,
     /// In a text of JSON (RFC 8259 section 7). What is not UTF-8 is replaced by U+FFFD.

@@ -85,7 +85,8 @@ impl LogFile {
     fn follow(&mut self) -> Result<(), Trouble> {
         let directory = self.directory.as_ref().map(AsFd::as_fd);
         let named = directory.map_or(Err(Errno::NOENT), |directory| meta_at(directory, &self.name));
-        let is_it = |about: &Meta| matches!(named, Ok(named) if named.inode == about.inode && named.device == about.device);
+        let is_it =
+            |about: &Meta| matches!(named, Ok(named) if named.inode == about.inode && named.device == about.device);
         match &self.file {
             Some((_, about)) if is_it(about) => Ok(()),
             _ => self.open(),
@@ -99,7 +100,7 @@ impl LogFile {
         pipe: BorrowedFd<'_>,
         len: usize,
         rotation: Rotation,
-        lost: &mut dyn FnMut(BorrowedFd<'_>),
+        lost: &mut dyn FnMut(BorrowedFd<'_>) -> Result<(), Errno>,
     ) -> Result<Option<Trouble>, Trouble> {
         let mut trouble = None;
         if let Err(why) = self.follow() {
@@ -109,7 +110,7 @@ impl LogFile {
                 _ => return Err(why),
             }
         }
-        let mut end = self.lock()?;
+        let end = self.lock()?;
         if rotation.max_size > 0 && end > 0 && !self.halved && end.saturating_add(len as u64) > rotation.max_size {
             let renamed = self.rename(rotation.keep);
             self.unlock();
@@ -117,12 +118,11 @@ impl LogFile {
                 Ok(()) => self.open()?,
                 Err(errno) => trouble = Some(Trouble::Rename(errno)),
             }
-            end = self.lock()?;
+            self.lock()?;
         }
-        let _ = end;
-        let written = self.splice(pipe, len);
+        let mut written = self.splice(pipe, len);
         if let (Ok(()), Some((file, _))) = (written, &self.file) {
-            lost(file.as_fd());
+            written = lost(file.as_fd()).map_err(Trouble::Write);
         }
         self.unlock();
         written.map(|()| trouble)

@@ -155,7 +155,7 @@ impl Entry<'_> {
         push_address(self.peer, line);
         line.push(b" - ");
         let user = user(self.field(Name::Authorization));
-        line.push_part(user.as_deref().unwrap_or(b"-"), LOG_USER_MAX, Quoting::Bare);
+        line.push_part(user.as_deref().unwrap_or(b"-"), LOG_USER_MAX, Quoting::Word);
         line.push(b" [");
         let (day, rest) = self.time.plain().split_at(11);
         line.push(day);

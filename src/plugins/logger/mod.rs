@@ -191,14 +191,16 @@ impl Plugin for Logger {
     type Worker = Worker;
 
     fn needs(config: &Config, _: usize) -> Needs {
-        let count = destinations(config).len();
+        let destinations = destinations(config);
+        let count = destinations.len();
         if count == 0 {
             return Needs::default();
         }
+        let files = destinations.iter().filter(|(_, to)| matches!(to, Destination::File(_))).count();
         let ring = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
         Needs {
-            // Beside the stack and the ring a page for each log that the kernel does not move for us: three at most.
-            process: LOGGER_STACK + ring + 3 * pipe::ATOMIC,
+            // Beside the stack and the ring a page for each log that the kernel does not move for us.
+            process: LOGGER_STACK + ring + (count - files) * pipe::ATOMIC,
             worker: count * LOG_BUFFER,
             // Both ends of a pipe, a file and its directory; an event queue and two wake-ups.
             process_files: 4 * count + 3,
@@ -208,8 +210,7 @@ impl Plugin for Logger {
 
     fn start(config: &Config, workers: usize) -> io::Result<Logger> {
         let budget = bytes(config, workers);
-        let mut logger =
-            Logger { common: Arc::default(), engine: None, made: Vec::new(), next_id: 0, workers, budget };
+        let mut logger = Logger { common: Arc::default(), engine: None, made: Vec::new(), next_id: 0, workers, budget };
         let logs = logger.make(config, false)?;
         logger.put(logs);
         Ok(logger)

@@ -43,13 +43,7 @@ impl Lines {
     }
 
     /// Moves `len` bytes; `to` gets whole lines. `may` says whether it takes them.
-    fn pass(
-        &mut self,
-        from: BorrowedFd<'_>,
-        mut len: usize,
-        may: fn() -> bool,
-        to: fn(&[u8]),
-    ) -> Result<(), Errno> {
+    fn pass(&mut self, from: BorrowedFd<'_>, mut len: usize, may: fn() -> bool, to: fn(&[u8])) -> Result<(), Errno> {
         while len > 0 {
             if !may() {
                 return Err(Errno::AGAIN);
@@ -95,7 +89,14 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(id: u64, pipe: OwnedFd, lost: Arc<AtomicU32>, json: bool, name: Box<str>, place: Place) -> Outlet {
+    pub(super) fn new(
+        id: u64,
+        pipe: OwnedFd,
+        lost: Arc<AtomicU32>,
+        json: bool,
+        name: Box<str>,
+        place: Place,
+    ) -> Outlet {
         Outlet { id, pipe, lost, json, name, place, told: None, since: None, wait: None, ended: false }
     }
 
@@ -152,7 +153,7 @@ impl Outlet {
     }
 
     fn flush(&mut self, len: usize, rotation: Rotation) -> Result<(), Errno> {
-        if len == 0 {
+        if len == 0 && self.lost.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
         let Outlet { pipe, lost, json, place, .. } = self;
@@ -160,7 +161,7 @@ impl Outlet {
         let passed = match place {
             Place::File(file) => {
                 let written = file.write(from, len, rotation, &mut |file| {
-                    tell_lost(lost, *json, &mut |line| pipe::write(file, line).is_ok());
+                    tell_lost(lost, *json, &mut |line| pipe::write(file, line).map(drop))
                 });
                 let (result, trouble) = match written {
                     Ok(trouble) => (Ok(()), trouble),
@@ -170,7 +171,9 @@ impl Outlet {
                 self.tell(trouble);
                 return result;
             }
-            Place::Stderr(lines) => lines.pass(from, len, || stderr::wait_writable(0), |lines| _ = stderr::write(lines)),
+            Place::Stderr(lines) => {
+                lines.pass(from, len, || stderr::wait_writable(0), |lines| _ = stderr::write(lines))
+            }
             Place::Memory(lines) => lines.pass(from, len, || true, ring::push),
             Place::Syslog(lines) => lines.pass(
                 from,
@@ -183,17 +186,16 @@ impl Outlet {
                 },
             ),
         };
-        if passed.is_ok() {
-            tell_lost(lost, *json, &mut |line| {
-                match place {
-                    Place::Stderr(_) => _ = stderr::wait_writable(0) && stderr::write(line),
-                    Place::Syslog(_) => _ = to_syslog(std::str::from_utf8(line).unwrap_or_default().trim_ascii_end()),
-                    Place::Memory(_) | Place::File(_) => ring::push(line),
-                }
-                true
-            });
-        }
-        passed
+        passed?;
+        tell_lost(lost, *json, &mut |line| {
+            match place {
+                Place::Stderr(_) if !stderr::wait_writable(0) => return Err(Errno::AGAIN),
+                Place::Stderr(_) => _ = stderr::write(line),
+                Place::Syslog(_) => _ = to_syslog(std::str::from_utf8(line).unwrap_or_default().trim_ascii_end()),
+                Place::Memory(_) | Place::File(_) => ring::push(line),
+            }
+            Ok(())
+        })
     }
 
     /// Tells what is wrong with a file when that begins, and when it is over.
@@ -204,7 +206,9 @@ impl Outlet {
             None if self.told.is_none() => return,
             None => info!("log {name}: written again"),
             Some(Trouble::Open(errno)) => warn!("log {name}: cannot open it: {}; trying again", Why(errno)),
-            Some(Trouble::Rename(errno)) => warn!("log {name}: cannot rename it: {}; it grows beyond MaxSize", Why(errno)),
+            Some(Trouble::Rename(errno)) => {
+                warn!("log {name}: cannot rename it: {}; it grows beyond MaxSize", Why(errno))
+            }
             Some(Trouble::Write(errno)) => warn!("log {name}: cannot write it: {}; trying again", Why(errno)),
         }
         self.told = trouble;
@@ -228,11 +232,11 @@ impl std::fmt::Display for Why {
     }
 }
 
-/// Writes how many lines were lost, if any were and it can be told.
-fn tell_lost(lost: &AtomicU32, json: bool, write: &mut dyn FnMut(&[u8]) -> bool) {
+/// Writes how many lines were lost, if any were. Those that could not be told are told later.
+fn tell_lost(lost: &AtomicU32, json: bool, write: &mut dyn FnMut(&[u8]) -> Result<(), Errno>) -> Result<(), Errno> {
     let count = lost.swap(0, Ordering::Relaxed);
     if count == 0 {
-        return;
+        return Ok(());
     }
     let mut line = Text::<80>::default();
     if json {
@@ -248,7 +252,9 @@ fn tell_lost(lost: &AtomicU32, json: bool, write: &mut dyn FnMut(&[u8]) -> bool)
         line.push_decimal(count.into());
         line.push(b" lines lost\n");
     }
-    if !write(line.bytes()) {
+    let written = write(line.bytes());
+    if written.is_err() {
         lost.fetch_add(count, Ordering::Relaxed);
     }
+    written
 }
