@@ -1,5 +1,5 @@
 //! `[LOGGER]` of a site and plugins/logger/logger.conf: where access and error lines go, and in which form.
-#![cfg_attr(not(feature = "plugin-logger"), allow(dead_code))] // The sections are known all the same, to be refused with the reason.
+#![cfg_attr(not(feature = "plugin-logger"), allow(dead_code, unused_imports))] // The sections are known all the same, to be refused with the reason.
 
 use std::path::{Path, PathBuf};
 
@@ -105,7 +105,7 @@ pub enum Format {
 }
 
 /// Where lines go. What is equal is one log, however many sites name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Destination {
     /// A file: its path as it is seen from outside of a chroot, absolute and without `.` and `..`.
     File(Box<str>),
@@ -115,6 +115,20 @@ pub enum Destination {
     Stderr,
     /// The ring in memory.
     Memory,
+}
+
+impl PartialEq for Destination {
+    // Small, and called from several places at start.
+    #[inline(never)]
+    fn eq(&self, other: &Destination) -> bool {
+        match (self, other) {
+            (Destination::File(one), Destination::File(other)) => one == other,
+            (Destination::Syslog, Destination::Syslog)
+            | (Destination::Stderr, Destination::Stderr)
+            | (Destination::Memory, Destination::Memory) => true,
+            _ => false,
+        }
+    }
 }
 
 /// `[LOGGER]` of a site.
@@ -235,32 +249,39 @@ fn file(v: &Values<'_>, key: &'static str, base: &Base<'_>, out: &mut Findings) 
     }
 }
 
-/// Every destination of a configuration with the key that names it, each once: a site's index into it stays what it is.
-pub fn destinations(config: &Config) -> Vec<(&'static str, &Destination)> {
-    let mut all: Vec<(&'static str, &Destination)> = Vec::new();
-    let mut add = |key, to| {
-        if !all.iter().any(|(_, known)| *known == to) {
-            all.push((key, to));
+/// A destination as the configuration first names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The key.
+    pub key: &'static str,
+    /// The destination.
+    pub to: &'a Destination,
+    /// The form of the lines of whoever named it.
+    pub format: Format,
+}
+
+/// Every destination of a configuration, each once.
+#[cfg(feature = "plugin-logger")]
+#[inline(never)]
+pub fn destinations(config: &Config) -> Vec<Named<'_>> {
+    let mut all: Vec<Named<'_>> = Vec::new();
+    let logs = config.sites.iter().map(|site| &site.plugins.logger);
+    let of_sites =
+        logs.flat_map(|logs| [("AccessLog", &logs.access, logs.format), ("ErrorLog", &logs.error, logs.format)]);
+    for (key, to, format) in of_sites.chain([("MasterLog", &config.plugins.logger.master, Format::Monkey)]) {
+        if let Some(to) = to
+            && !all.iter().any(|known| known.to == to)
+        {
+            all.push(Named { key, to, format });
         }
-    };
-    for site in &config.sites {
-        let logs = &site.plugins.logger;
-        if let Some(to) = &logs.access {
-            add("AccessLog", to);
-        }
-        if let Some(to) = &logs.error {
-            add("ErrorLog", to);
-        }
-    }
-    if let Some(to) = &config.plugins.logger.master {
-        add("MasterLog", to);
     }
     all
 }
 
 /// The directories that log files are made in, as this process opens them.
+#[cfg(feature = "plugin-logger")]
 pub(super) fn directories(config: &Config) -> impl Iterator<Item = (&'static str, PathBuf)> {
-    destinations(config).into_iter().filter_map(|(key, to)| match to {
+    destinations(config).into_iter().filter_map(|Named { key, to, .. }| match to {
         Destination::File(path) => {
             let directory = directory_of(Path::new(&**path));
             let inside = match &config.server.chroot {

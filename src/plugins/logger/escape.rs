@@ -26,7 +26,8 @@ pub(super) struct Line<'a> {
 }
 
 impl Sink for Line<'_> {
-    #[inline]
+    // Called from everywhere in a line.
+    #[inline(never)]
     fn push(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
         match self.room.get_mut(self.len..end) {
@@ -144,6 +145,7 @@ mod tests {
     fn nothing_that_could_end_a_part_stays_as_it_is() {
         let bytes = b"a b\"c\\d\r\n\t\0\x7f\xff\xc3\xa9";
         assert_eq!(part(bytes, 99, Quoting::Bare), r#"a\x20b"c\d\x0d\x0a\x09\x00\x7f\xff\xc3\xa9"#);
+        assert_eq!(part(bytes, 99, Quoting::Word), r"a\x20b\x22c\x5cd\x0d\x0a\x09\x00\x7f\xff\xc3\xa9");
         assert_eq!(part(bytes, 99, Quoting::Quoted), r"a b\x22c\x5cd\x0d\x0a\x09\x00\x7f\xff\xc3\xa9");
         let json = "a b\\\"c\\\\d\\u000d\\u000a\\u0009\\u0000\\u007f\u{fffd}é";
         assert_eq!(part(bytes, 99, Quoting::Json), json);
@@ -175,13 +177,14 @@ mod tests {
     proptest! {
         #[test]
         fn always_one_line_within_its_limit(bytes: Vec<u8>, max in 1usize..100) {
-            for quoting in [Quoting::Bare, Quoting::Quoted, Quoting::Json] {
+            for quoting in [Quoting::Bare, Quoting::Word, Quoting::Quoted, Quoting::Json] {
                 let text = part(&bytes, max, quoting);
                 prop_assert!(text.len() <= max + CUT.len());
                 prop_assert!(!text.chars().any(char::is_control) || quoting == Quoting::Json);
                 prop_assert!(!text.bytes().any(|byte| byte < b' ' || byte == 0x7f));
                 match quoting {
                     Quoting::Bare => prop_assert!(!text.contains(' ')),
+                    Quoting::Word => prop_assert!(!text.contains([' ', '"'])),
                     Quoting::Quoted => prop_assert!(!text.contains('"')),
                     Quoting::Json => prop_assert_eq!(text.replace("\\\\", "").replace("\\\"", "").matches('"').count(), 0),
                 }

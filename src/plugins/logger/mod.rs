@@ -16,9 +16,10 @@ mod format;
 mod outlet;
 mod worker;
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -26,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ::log::warn;
 
 use crate::config::Config;
-use crate::config::plugins::logger::{Destination, Format, destinations};
+use crate::config::plugins::logger::{Destination, Format, Named, destinations};
 use crate::limits::{LOG_BUFFER, LOGGER_STACK};
 use crate::log::{redirect, ring};
 use crate::plugin::events::Watches;
@@ -95,23 +96,21 @@ impl Logger {
         let old = self.common.logs();
         let destinations = destinations(config);
         let mut inlets = Vec::with_capacity(destinations.len());
-        for (_, destination) in &destinations {
-            let destination = *destination;
-            let known = old.inlets.iter().find(|inlet| inlet.destination == *destination);
+        for named in &destinations {
+            let known = old.inlets.iter().find(|inlet| inlet.destination == *named.to);
             inlets.push(match known {
                 Some(inlet) => Arc::clone(inlet),
-                None => self.log(config, destination, serving)?,
+                None => self.log(config, named, serving)?,
             });
         }
-        let index = |destination: &Option<Destination>| {
-            let destination = destination.as_ref()?;
-            destinations.iter().position(|(_, known)| *known == destination)
+        let index = |to: &Option<Destination>| {
+            let to = to.as_ref()?;
+            destinations.iter().position(|known| known.to == to)
         };
-        let mut sites = Vec::with_capacity(config.sites.len());
-        for site in &config.sites {
-            let logs = &site.plugins.logger;
-            sites.push(SiteLogs { format: logs.format, access: index(&logs.access), error: index(&logs.error) });
-        }
+        let logs = config.sites.iter().map(|site| &site.plugins.logger);
+        let sites = logs
+            .map(|logs| SiteLogs { format: logs.format, access: index(&logs.access), error: index(&logs.error) })
+            .collect();
         let size = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
         if size > 0 {
             ring::open(size)?;
@@ -120,20 +119,18 @@ impl Logger {
     }
 
     /// Makes one log.
-    fn log(&mut self, config: &Config, destination: &Destination, serving: bool) -> io::Result<Arc<Inlet>> {
+    #[inline(never)]
+    fn log(&mut self, config: &Config, named: &Named<'_>, serving: bool) -> io::Result<Arc<Inlet>> {
         let (far, near) = pipe::pipe()?;
         let lost = Arc::new(AtomicU32::new(0));
+        let destination = named.to;
         let (name, place) = match destination {
-            Destination::File(path) => (&**path, Place::File(log_file(config, path, serving)?)),
+            Destination::File(path) => (&**path, Place::File(log_file(config, path, serving))),
             Destination::Stderr => ("stderr", Place::Stderr(Lines::new()?)),
             Destination::Syslog => ("syslog", Place::Syslog(Lines::new()?)),
             Destination::Memory => ("memory", Place::Memory(Lines::new()?)),
         };
-        let mut users = config.sites.iter().map(|site| &site.plugins.logger);
-        let json = users.any(|logs| {
-            logs.format == Format::Json
-                && [&logs.access, &logs.error].into_iter().flatten().any(|named| named == destination)
-        });
+        let json = named.format == Format::Json;
         self.next_id += 1;
         let mut outlet = Outlet::new(self.next_id, far, Arc::clone(&lost), json, name.into(), place);
         if !serving {
@@ -166,18 +163,21 @@ impl Logger {
 }
 
 /// A file to come. What can not be opened now is looked for again, so that a device serves without the disk its log is on.
-fn log_file(config: &Config, path: &str, serving: bool) -> io::Result<LogFile> {
+fn log_file(config: &Config, path: &str, serving: bool) -> LogFile {
     let (directory, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
     let within = match &config.server.chroot {
-        Some(chroot) => match chroot.inside(Path::new(directory)) {
-            Some(within) => Some(CString::new(within.into_os_string().into_encoded_bytes())?),
-            None => None,
-        },
-        None => Some(CString::new(directory)?),
+        Some(chroot) => chroot.inside(Path::new(directory)).map(|within| text(within.as_os_str())),
+        None => Some(text(OsStr::new(directory))),
     };
-    let outside = CString::new(directory)?;
-    let now = if serving { within.as_deref() } else { Some(&*outside) };
-    Ok(LogFile::new(now.unwrap_or(c""), within.clone(), CString::new(name)?))
+    let outside = text(OsStr::new(directory));
+    let now = if serving { within.as_ref() } else { Some(&outside) };
+    LogFile::new(now.map_or(c"", |now| now), within.clone(), text(OsStr::new(name)))
+}
+
+/// A path for the system. None that a configuration names has a NUL.
+#[inline(never)]
+fn text(path: &OsStr) -> CString {
+    CString::new(path.as_bytes()).unwrap_or_default()
 }
 
 /// Bytes that the logs of a configuration take.
@@ -196,7 +196,7 @@ impl Plugin for Logger {
         if count == 0 {
             return Needs::default();
         }
-        let files = destinations.iter().filter(|(_, to)| matches!(to, Destination::File(_))).count();
+        let files = destinations.iter().filter(|named| matches!(named.to, Destination::File(_))).count();
         let ring = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
         Needs {
             // Beside the stack and the ring a page for each log that the kernel does not move for us.
