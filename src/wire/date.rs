@@ -129,16 +129,14 @@ pub const ISO_LEN: usize = 20;
 /// RFC 3339 section 5.6: writes `secs` since 1970 as `2026-11-22T04:23:16Z`. Times outside the years 1970 to 9999 become the nearest
 /// one inside.
 pub fn write_iso(secs: i64, out: &mut [u8; ISO_LEN]) {
-    let secs = secs.clamp(0, LAST).unsigned_abs();
-    let (year, month, day) = civil(secs / 86_400);
-    let second = secs % 86_400;
+    let mut date = [0; DATE_LEN];
+    write_date(secs, &mut date);
+    let month = MONTHS.iter().position(|name| name[..] == date[8..11]).unwrap_or(0);
     *out = *b"0000-00-00T00:00:00Z";
-    let parts = [year / 100, year, month as u64 + 1, day, second / 3600, second / 60 % 60, second % 60];
-    for (place, number) in [0, 2, 5, 8, 11, 14, 17].into_iter().zip(parts) {
-        if let Some(room) = out.get_mut(place..place + 2) {
-            room.copy_from_slice(&two_digits(number));
-        }
-    }
+    out[0..4].copy_from_slice(&date[12..16]);
+    out[5..7].copy_from_slice(&two_digits(month as u64 + 1));
+    out[8..10].copy_from_slice(&date[5..7]);
+    out[11..19].copy_from_slice(&date[17..25]);
 }
 
 fn two_digits(number: u64) -> [u8; 2] {

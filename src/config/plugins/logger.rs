@@ -264,18 +264,24 @@ pub struct Named<'a> {
 #[cfg(feature = "plugin-logger")]
 #[inline(never)]
 pub fn destinations(config: &Config) -> Vec<Named<'_>> {
-    let mut all: Vec<Named<'_>> = Vec::new();
-    let logs = config.sites.iter().map(|site| &site.plugins.logger);
-    let of_sites =
-        logs.flat_map(|logs| [("AccessLog", &logs.access, logs.format), ("ErrorLog", &logs.error, logs.format)]);
-    for (key, to, format) in of_sites.chain([("MasterLog", &config.plugins.logger.master, Format::Monkey)]) {
-        if let Some(to) = to
-            && !all.iter().any(|known| known.to == to)
-        {
-            all.push(Named { key, to, format });
-        }
+    let mut all = Vec::new();
+    for site in &config.sites {
+        let SiteLogs { format, access, error, .. } = &site.plugins.logger;
+        add(&mut all, "AccessLog", access, *format);
+        add(&mut all, "ErrorLog", error, *format);
     }
+    add(&mut all, "MasterLog", &config.plugins.logger.master, Format::Monkey);
     all
+}
+
+#[cfg(feature = "plugin-logger")]
+#[inline(never)]
+fn add<'a>(all: &mut Vec<Named<'a>>, key: &'static str, to: &'a Option<Destination>, format: Format) {
+    if let Some(to) = to
+        && !all.iter().any(|known| known.to == to)
+    {
+        all.push(Named { key, to, format });
+    }
 }
 
 /// The directories that log files are made in, as this process opens them.

@@ -149,10 +149,9 @@ impl LogFile {
     /// Locks the file and goes to its end.
     fn lock(&self) -> Result<u64, Trouble> {
         let Some((file, _)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
-        match lock(file.as_fd()) {
-            Err(Errno::AGAIN) => return Err(Trouble::Write(Errno::AGAIN)),
-            // A file system without locks.
-            Ok(()) | Err(_) => {}
+        // With any other error it is a file system without locks.
+        if let Err(Errno::AGAIN) = lock(file.as_fd()) {
+            return Err(Trouble::Write(Errno::AGAIN));
         }
         // A fifo has no end.
         Ok(seek_end(file.as_fd()).unwrap_or(0))

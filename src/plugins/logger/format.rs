@@ -66,6 +66,7 @@ pub(super) struct Entry<'a> {
 
 impl Entry<'_> {
     /// Writes the line with its end.
+    #[inline(never)]
     pub(super) fn write(&self, format: Format, line: &mut Line<'_>) {
         match format {
             Format::Monkey if self.answer.status < 400 => self.access(line),

@@ -121,15 +121,20 @@ impl Logger {
     /// Makes one log.
     #[inline(never)]
     fn log(&mut self, config: &Config, named: &Named<'_>, serving: bool) -> io::Result<Arc<Inlet>> {
-        let (far, near) = pipe::pipe()?;
-        let lost = Arc::new(AtomicU32::new(0));
         let destination = named.to;
         let (name, place) = match destination {
             Destination::File(path) => (&**path, Place::File(log_file(config, path, serving))),
-            Destination::Stderr => ("stderr", Place::Stderr(Lines::new()?)),
-            Destination::Syslog => ("syslog", Place::Syslog(Lines::new()?)),
-            Destination::Memory => ("memory", Place::Memory(Lines::new()?)),
+            other => {
+                let lines = Lines::new()?;
+                match other {
+                    Destination::Syslog => ("syslog", Place::Syslog(lines)),
+                    Destination::Memory => ("memory", Place::Memory(lines)),
+                    Destination::Stderr | Destination::File(_) => ("stderr", Place::Stderr(lines)),
+                }
+            }
         };
+        let (far, near) = pipe::pipe()?;
+        let lost = Arc::new(AtomicU32::new(0));
         let json = named.format == Format::Json;
         self.next_id += 1;
         let mut outlet = Outlet::new(self.next_id, far, Arc::clone(&lost), json, name.into(), place);

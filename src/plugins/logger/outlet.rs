@@ -43,6 +43,7 @@ impl Lines {
     }
 
     /// Moves `len` bytes; `to` gets whole lines. `may` says whether it takes them.
+    #[inline(never)] // Once, not for each place.
     fn pass(&mut self, from: BorrowedFd<'_>, mut len: usize, may: fn() -> bool, to: fn(&[u8])) -> Result<(), Errno> {
         while len > 0 {
             if !may() {
