@@ -115,3 +115,15 @@ pub const WATCHES_MAX: usize = 64;
 
 /// Descriptors that the plugins watch in the main thread. One more is refused to the plugin.
 pub const MAIN_WATCHES_MAX: usize = 32;
+
+/// What a worker gathers of one log before it writes it to the log's pipe, bytes: as much as a pipe takes as a whole or not at all.
+pub const LOG_BUFFER: usize = 4096;
+
+/// How long a line stays with its worker at most, milliseconds.
+pub const LOG_BATCH_MS: u32 = 250;
+
+/// Longest name of a user in a line of an access log, bytes. A longer one is left out.
+pub const LOG_USER_MAX: usize = 64;
+
+/// Bytes of the stack of the thread that writes log files.
+pub const LOGGER_STACK: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };

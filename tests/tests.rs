@@ -37,6 +37,9 @@ mod framing;
 mod handlers;
 /// Where the server listens.
 mod listen;
+/// Access and error logs.
+#[cfg(feature = "plugin-logger")]
+mod logger;
 /// More clients than there is room for, in numbers, and what is left of them.
 mod overload;
 /// From a path to a file: directories, index files, escapes, links, files that are none.

@@ -205,6 +205,56 @@ def speed(wanted, quick):
     return 0
 
 
+# What is measured with and without an access log, and the most that it may cost.
+LOG_BAR = 1.15
+LOG_SERVERS = {
+    "monkey": serving.monkey_command,
+    "monkey combined": serving.monkey_log_command,
+    "monkey original": lambda work, port: serving.monkey_log_command(work, port, "monkey"),
+    "nginx": serving.nginx_command,
+    "nginx combined": serving.nginx_log_command,
+    "nginx buffered": lambda work, port: serving.nginx_log_command(work, port, " buffer=64k flush=3s"),
+}
+
+
+def log(quick):
+    """What an access log costs: server CPU per request with one and without, the servers taking turns."""
+    rounds, seconds = (3, 1) if quick else (7, 2)
+    pins, work, servers = cores(), serving.make_work_directory(), {}
+    serving.raise_open_files(16_384)
+    # Whoever nginx becomes makes its logs.
+    work.chmod(0o777)
+    results = []
+    try:
+        for name, command in LOG_SERVERS.items():
+            if shutil.which(command(work, 1)[0]):
+                port = serving.free_port()
+                servers[name] = Running(name, command(work, port), port, core=pins[0]).wait()
+        for row in (
+            Row("GET 1 KB", "/1k.bin", ()),
+            Row("one request a connection", "/1k.bin", (), headers=("Connection: close",)),
+            Row(f"pipelined {PIPELINE}", "/1k.bin", (), pipelined=True),
+        ):
+            results.append((row.what, bench_row(row, work, servers, rounds, seconds, pins)))
+    finally:
+        for server in servers.values():
+            server.stop()
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"server CPU per request, us, median of {rounds} rounds of {seconds} s, and its ratio to the same server without an access log")
+    print(f"{serving.WORKERS} workers each, one core for the servers, one for wrk; bar {LOG_BAR}")
+    table = []
+    for what, measured in results:
+        for name, cost in measured.items():
+            ratio = cost / measured[name.split()[0]]
+            note = "" if name in ("monkey", "nginx") else f"{ratio:.3f}"
+            if name.startswith("monkey "):
+                note += " ok" if ratio <= LOG_BAR else " MISSED"
+            print(f"{what:26} {name:18} {cost / 1e3:8.2f}  {note}")
+            table.append((what, name, f"{cost / 1e3:.2f}", note))
+    serving.write_table("log.tsv", ("row", "server", "us", "ratio"), table)
+    return 0
+
+
 class Asker:
     """One client, one request at a time."""
 
@@ -400,6 +450,8 @@ def main():
     if arguments == ["instructions"]:
         return instructions()
     quick = "--quick" in arguments
+    if "log" in arguments:
+        return log(quick)
     known = [*ROWS, START]
     wanted = [argument.lower() for argument in arguments if argument != "--quick"] or known
     for name in wanted:

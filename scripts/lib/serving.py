@@ -56,8 +56,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def monkey_configuration(work, port):
-    """A configuration directory of the shipped kind, for one port. Every key not set here is at its default."""
+def monkey_configuration(work, port, site=""):
+    """A configuration directory of the shipped kind, for one port, with more sections of its site. Every key not set is at its default."""
     directory = work / f"monkey-{port}"
     (directory / "sites").mkdir(parents=True, exist_ok=True)
     (directory / "monkey.conf").write_text(
@@ -70,7 +70,7 @@ def monkey_configuration(work, port):
         f"    MaxKeepAliveRequest {REQUESTS_A_CONNECTION}\n"
     )
     (directory / "sites" / "default").write_text(
-        f"[HOST]\n    ServerName 127.0.0.1 localhost\n    DocumentRoot {work / 'www'}\n"
+        f"[HOST]\n    ServerName 127.0.0.1 localhost\n    DocumentRoot {work / 'www'}\n{site}"
     )
     shipped = ROOT / "conf" / "monkey.mime"
     if shipped.is_file():
@@ -86,13 +86,23 @@ def monkey_command(work, port):
     return [str(MONKEY), "-c", str(monkey_configuration(work, port)), "-w", str(WORKERS)]
 
 
-def nginx_command(work, port):
+def monkey_log_command(work, port, form="combined"):
+    site = f"[LOGGER]\n    AccessLog {work}/monkey-{port}.log\n    Format {form}\n"
+    return [str(MONKEY), "-c", str(monkey_configuration(work, port, site)), "-w", str(WORKERS)]
+
+
+def nginx_log_command(work, port, options=""):
+    return nginx_command(work, port, f"{work}/nginx-{port}.log combined{options}")
+
+
+def nginx_command(work, port, log="off"):
     configuration = work / f"nginx-{port}.conf"
     temporary = "".join(f"{kind}_temp_path {work}/nginx-{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     configuration.write_text(
         f"daemon off;\nworker_processes {WORKERS};\npid {work}/nginx-{port}.pid;\nerror_log stderr crit;\n"
         "events { worker_connections 8192; }\n"
-        "http {\naccess_log off;\nsendfile on;\ntcp_nopush on;\ntcp_nodelay on;\nkeepalive_timeout 120;\n"
+        f"http {{\naccess_log {log};\n"
+        "sendfile on;\ntcp_nopush on;\ntcp_nodelay on;\nkeepalive_timeout 120;\n"
         f"keepalive_requests {REQUESTS_A_CONNECTION};\ndefault_type application/octet-stream;\n{temporary}"
         f"server {{ listen 127.0.0.1:{port}; root {work}/www; }}\n}}\n"
     )

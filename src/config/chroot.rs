@@ -49,7 +49,7 @@ impl Chroot {
 }
 
 /// An absolute path without `.`, `..` and double slashes.
-fn normal(path: &Path) -> PathBuf {
+pub(super) fn normal(path: &Path) -> PathBuf {
     let mut whole: Vec<u8> = Vec::new();
     for part in parts(path) {
         if part == ".." {

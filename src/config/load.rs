@@ -102,7 +102,7 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
     plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
     let plugins_dir = named(&options.plugins_dir, "plugins");
     plugins::pass_over(files, &plugins_dir, out);
-    let plugins = plugins::of_server(files, &plugins_dir, out);
+    let plugins = plugins::of_server(files, &plugins_dir, &Base { dir: &dir, chroot }, out);
     Some(Config {
         dir: dir.clone(),
         server: server?,

@@ -7,6 +7,7 @@
 //! Access logs are not made here; they belong to the logger plugin.
 
 mod line;
+pub mod ring;
 #[cfg(feature = "syslog")]
 mod syslog;
 
@@ -14,9 +15,13 @@ pub use ::log::LevelFilter;
 use ::log::{Log, Metadata, Record};
 use line::Line;
 use std::fmt::{self, Arguments};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::sys::stderr;
+use crate::sys::clock::wall_seconds;
+use crate::sys::{pipe, stderr};
+use crate::wire::date::{ISO_LEN, write_iso};
 
 /// The name the server goes by in messages.
 const NAME: &str = "monkey";
@@ -92,6 +97,37 @@ pub fn init(target: Target, level: LevelFilter) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Messages go into this pipe, a line each with its time, for as long as there is room in it; else, and with None, to the target.
+pub fn redirect(to: Option<Arc<OwnedFd>>) {
+    *PIPE.lock().unwrap_or_else(PoisonError::into_inner) = to;
+}
+
+static PIPE: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
+
+/// Writes to the pipe, if there is one. False = the message is still to be told.
+fn to_pipe(level: ::log::Level, message: Arguments<'_>) -> bool {
+    let to = PIPE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(to) = &*to else { return false };
+    let mut time = [0; ISO_LEN];
+    write_iso(wall_seconds(), &mut time);
+    let time = std::str::from_utf8(&time).unwrap_or_default();
+    let pid = std::process::id();
+    let line = Line::render(format_args!("{time} {NAME}[{pid}] {level}: "), message);
+    pipe::write(to.as_fd(), line.with_end()).is_ok()
+}
+
+/// Sends a line that is no message of the server's to the system log, facility daemon, severity informational. False = it can not be
+/// reached, or is not in this build.
+pub fn to_syslog(line: &str) -> bool {
+    #[cfg(feature = "syslog")]
+    return syslog::SINK.send(::log::Level::Info, format_args!("{line}"));
+    #[cfg(not(feature = "syslog"))]
+    {
+        let _ = line;
+        false
+    }
+}
+
 /// Changes the level alone.
 pub fn set_level(level: LevelFilter) {
     ::log::set_max_level(level);
@@ -104,6 +140,9 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
+            return;
+        }
+        if to_pipe(record.level(), *record.args()) {
             return;
         }
         #[cfg(feature = "syslog")]

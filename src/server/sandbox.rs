@@ -17,6 +17,7 @@ use landlock::{
 };
 
 use crate::config::Config;
+use crate::config::plugins::written;
 use crate::sys::lockfile::PidFile;
 use crate::sys::passwd::accounts;
 
@@ -41,6 +42,8 @@ struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Plan {
     read: Vec<Place>,
+    /// Directories in which files are made, written and renamed.
+    write: Vec<Place>,
     /// TCP ports that may be listened on, sorted.
     ports: Vec<u16>,
 }
@@ -63,6 +66,14 @@ impl Plan {
         }
         if let Some(folder) = &config.server.user_dir {
             plan.allow_homes(folder);
+        }
+        for (key, directory) in written(config) {
+            // One that is not there can not be allowed: what is to be written there needs a restart once it is.
+            if let Ok(path) = fs::canonicalize(directory)
+                && !plan.write.iter().any(|place| place.path == path)
+            {
+                plan.write.push(Place { path, key });
+            }
         }
         plan.ports = config.server.listen.iter().map(|listen| listen.port).collect();
         plan.ports.sort_unstable();
@@ -175,6 +186,11 @@ impl Sandbox {
         for place in plan.read.iter().filter(|place| !place.key.is_empty() && !allowed.covers(&place.path)) {
             need(place.key);
         }
+        for place in &plan.write {
+            if !allowed.write.iter().any(|known| known.path == place.path) {
+                need(place.key);
+            }
+        }
         if plan.ports.iter().any(|port| !allowed.ports.contains(port)) {
             need("Listen");
         }
@@ -194,6 +210,11 @@ fn restrict(plan: &Plan, pid_file: Option<&PidFile>) -> Result<RestrictionStatus
             true => AccessFs::ReadFile | AccessFs::ReadDir,
             false => BitFlags::from(AccessFs::ReadFile),
         };
+        rules = rules.add_rule(PathBeneath::new(opened, access))?;
+    }
+    for place in &plan.write {
+        let Ok(opened) = PathFd::new(&place.path) else { continue };
+        let access = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
         rules = rules.add_rule(PathBeneath::new(opened, access))?;
     }
     if let Some(pid_file) = pid_file {
@@ -229,6 +250,9 @@ impl fmt::Display for Plan {
         f.write_str(" and read below")?;
         for place in &self.read {
             write!(f, " {}", place.path.display())?;
+        }
+        for (number, place) in self.write.iter().enumerate() {
+            write!(f, "{} {}", if number == 0 { " and write below" } else { "" }, place.path.display())?;
         }
         Ok(())
     }

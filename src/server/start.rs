@@ -200,11 +200,12 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     for worker in workers {
         worker.join();
     }
-    scheduler.plugins.stop();
     if let Some(pid_file) = pid_file {
         let _ = pid_file.remove();
     }
     info!("stopped");
+    // Last, for messages may go through one.
+    scheduler.plugins.stop();
     Ok(())
 }
 

@@ -26,6 +26,10 @@ impl Errno {
     pub const ACCES: Errno = Errno(libc::EACCES);
     /// The kernel has no such call.
     pub const NOSYS: Errno = Errno(libc::ENOSYS);
+    /// A fifo that nobody reads, or a device that is not there.
+    pub const NXIO: Errno = Errno(libc::ENXIO);
+    /// The file system can only be read.
+    pub const ROFS: Errno = Errno(libc::EROFS);
     /// An argument is invalid.
     pub const INVAL: Errno = Errno(libc::EINVAL);
     /// This process has no free descriptor.

@@ -160,14 +160,22 @@ struct Statx {
 
 /// Looks at an open file. Needs Linux 4.11.
 pub fn meta(file: BorrowedFd<'_>) -> Result<Meta, Errno> {
-    const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
     const AT_EMPTY_PATH: libc::c_int = 0x1000;
+    look(file, c"", AT_EMPTY_PATH)
+}
+
+/// Looks at what has a name in a directory, itself even if it is a symbolic link.
+pub fn meta_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<Meta, Errno> {
+    look(directory, name, libc::AT_SYMLINK_NOFOLLOW)
+}
+
+fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result<Meta, Errno> {
+    const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
     // SAFETY: all-zero bytes are a valid Statx.
     let mut raw: Statx = unsafe { std::mem::zeroed() };
-    // SAFETY: an empty NUL-terminated path, and room for the 256 bytes the kernel writes (asserted below).
-    let ret = unsafe {
-        libc::syscall(libc::SYS_statx, file.as_raw_fd(), c"".as_ptr(), AT_EMPTY_PATH, STATX_BASIC_STATS, &mut raw)
-    };
+    // SAFETY: a NUL-terminated path, and room for the 256 bytes the kernel writes (asserted below).
+    let ret =
+        unsafe { libc::syscall(libc::SYS_statx, from.as_raw_fd(), path.as_ptr(), flags, STATX_BASIC_STATS, &mut raw) };
     const { assert!(std::mem::size_of::<Statx>() == 256) };
     check(ret as libc::c_int)?;
     Ok(Meta {

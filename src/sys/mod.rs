@@ -18,6 +18,7 @@ pub mod file;
 pub mod heap;
 pub mod image;
 pub mod lockfile;
+pub mod logfile;
 pub mod memory;
 pub mod notify;
 pub mod passwd;

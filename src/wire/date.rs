@@ -123,6 +123,22 @@ pub fn write_date(secs: i64, out: &mut [u8; DATE_LEN]) {
     out[23..25].copy_from_slice(&two_digits(second % 60));
 }
 
+/// Length of a date by [`write_iso`], bytes.
+pub const ISO_LEN: usize = 20;
+
+/// RFC 3339 section 5.6: writes `secs` since 1970 as `2026-11-22T04:23:16Z`. Times outside the years 1970 to 9999 become the nearest
+/// one inside.
+pub fn write_iso(secs: i64, out: &mut [u8; ISO_LEN]) {
+    let mut date = [0; DATE_LEN];
+    write_date(secs, &mut date);
+    let month = MONTHS.iter().position(|name| name[..] == date[8..11]).unwrap_or(0);
+    *out = *b"0000-00-00T00:00:00Z";
+    out[0..4].copy_from_slice(&date[12..16]);
+    out[5..7].copy_from_slice(&two_digits(month as u64 + 1));
+    out[8..10].copy_from_slice(&date[5..7]);
+    out[11..19].copy_from_slice(&date[17..25]);
+}
+
 fn two_digits(number: u64) -> [u8; 2] {
     [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
@@ -180,6 +196,20 @@ mod tests {
         ] {
             assert_eq!(written(secs), text);
             assert_eq!(parse_date(text.as_bytes()), Some(secs));
+        }
+    }
+
+    #[test]
+    fn iso_dates() {
+        for (secs, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (784_111_777, "1994-11-06T08:49:37Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (LAST, "9999-12-31T23:59:59Z"),
+        ] {
+            let mut out = [0; ISO_LEN];
+            write_iso(secs, &mut out);
+            assert_eq!(out, text.as_bytes());
         }
     }
 

@@ -121,9 +121,21 @@ impl Site {
             ("moved", "[HOST]\n    ServerName moved\n    DocumentRoot ../app\n    Redirect https://example.org/\n"),
             ("gone", "[HOST]\n    ServerName gone\n    DocumentRoot ../nowhere\n"),
         ];
-        for (name, text) in sites {
-            fs::write(conf.join("sites").join(name), text).unwrap();
+        // Files that are renamed now and then, and in every form.
+        let log = |format: &str| match cfg!(feature = "plugin-logger") {
+            true => format!("[LOGGER]\n    AccessLog ../log/access\n    ErrorLog ../log/error\n    Format {format}\n"),
+            false => String::new(),
+        };
+        for ((name, text), format) in sites.into_iter().zip(["combined", "json", "monkey", "common"]) {
+            fs::write(conf.join("sites").join(name), text.to_string() + &log(format)).unwrap();
         }
+        fs::create_dir_all(conf.join("plugins/logger")).unwrap();
+        fs::create_dir_all(self.0.join("log")).unwrap();
+        fs::write(
+            conf.join("plugins/logger/logger.conf"),
+            "[LOGGER]\n    FlushTimeout 1\n    MaxSize 100\n    Keep 2\n",
+        )
+        .unwrap();
     }
 }
 

@@ -5,10 +5,12 @@
 //! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
 
 pub mod handlers;
+pub mod logger;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::Config;
 use super::check::{Values, check};
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Trouble};
@@ -53,7 +55,12 @@ const fn named(name: &'static str) -> Section {
 pub const PLUGINS: &[Plugin] = &[
     plugin("liana", cfg!(feature = "plugin-liana")),
     Plugin { handler: Some("[NAME ...]"), ..plugin("hello", cfg!(feature = "plugin-hello")) },
-    absent("logger", &[named("LOGGER")]),
+    Plugin {
+        file: "logger.conf",
+        sections: logger::FILE,
+        site: logger::SITE,
+        ..plugin("logger", cfg!(feature = "plugin-logger"))
+    },
     absent("auth", &[named("AUTH")]),
     absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
     absent_handler("dirlisting"),
@@ -70,21 +77,43 @@ pub const PLUGINS: &[Plugin] = &[
 
 /// What the plugins read in a site.
 #[derive(Clone, Debug, Default)]
-pub struct OfSite {}
+pub struct OfSite {
+    /// `[LOGGER]`.
+    #[cfg(feature = "plugin-logger")]
+    pub logger: logger::SiteLogs,
+}
 
 /// What the plugins read in files of their own.
 #[derive(Clone, Debug, Default)]
-pub struct OfServer {}
+pub struct OfServer {
+    /// logger.conf.
+    #[cfg(feature = "plugin-logger")]
+    pub logger: logger::LoggerFile,
+}
+
+/// The directories that plugins make files in, each with the key that names it: for a sandbox to allow.
+pub fn written(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    #[allow(unused_mut)] // Where no plugin writes.
+    let mut written = Vec::new();
+    #[cfg(feature = "plugin-logger")]
+    written.extend(logger::directories(config));
+    let _ = config;
+    written
+}
 
 /// `v` are the checked entries of a site.
 pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> OfSite {
-    let _ = (v, base, out);
-    OfSite {}
+    let _ = (v, base, &out);
+    OfSite {
+        #[cfg(feature = "plugin-logger")]
+        logger: logger::of_site(v, base, out),
+    }
 }
 
 /// Reads the files of the plugins in `dir`, where there are any.
-pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> OfServer {
-    let own = OfServer {};
+pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Base<'_>, out: &mut Findings) -> OfServer {
+    #[allow(unused_mut)] // Where no plugin has a file.
+    let mut own = OfServer::default();
     for plugin in PLUGINS.iter().filter(|plugin| plugin.built_in && !plugin.file.is_empty()) {
         let path = dir.join(plugin.name).join(plugin.file);
         let content = match files.read(&path) {
@@ -96,7 +125,13 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> Of
             }
         };
         let raw = read_text(files, &path, content.into(), out);
-        check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        let values = check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        let _ = (&values, base);
+        match plugin.name {
+            #[cfg(feature = "plugin-logger")]
+            "logger" => own.logger = logger::of_file(&values, base, out),
+            _ => {}
+        }
     }
     own
 }

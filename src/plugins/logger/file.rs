@@ -1,0 +1,200 @@
+//! A log file, as the logger's thread writes it: found again when it was renamed or removed, renamed when it is too large, its end
+//! looked for before each batch, for another server may write it too and copytruncate of logrotate(8) cuts it.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::http::output::{Sink, Text};
+use crate::sys::Errno;
+use crate::sys::file::{Meta, meta, meta_at, open_directory};
+use crate::sys::logfile::{lock, open_at, rename_at, seek_end, unlock};
+use crate::sys::pipe::splice;
+
+/// When and how often a file is renamed.
+#[derive(Clone, Copy)]
+pub(super) struct Rotation {
+    /// Bytes that a file may have; 0 = any number.
+    pub(super) max_size: u64,
+    /// Renamed files that are kept.
+    pub(super) keep: u32,
+}
+
+/// What is wrong with a file. Each is told once, when it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    /// It can not be opened; what was open before, if anything, is written on.
+    Open(Errno),
+    /// It can not be renamed.
+    Rename(Errno),
+    /// It does not take what is written.
+    Write(Errno),
+}
+
+/// Room for a name with the number of a renamed file and the NUL.
+type Name = Text<272>;
+
+/// One file.
+pub(super) struct LogFile {
+    /// None = it was not there when it was looked for.
+    directory: Option<OwnedFd>,
+    /// The path of the directory, as this process will have it when it serves; None = out of its reach then.
+    within: Option<CString>,
+    name: CString,
+    file: Option<(OwnedFd, Meta)>,
+    /// The last batch did not end with a line.
+    halved: bool,
+}
+
+impl LogFile {
+    /// A file to come. `outside` is the path of its directory now, `within` that in the chroot to come.
+    pub(super) fn new(outside: &CStr, within: Option<CString>, name: CString) -> LogFile {
+        LogFile { directory: open_directory(outside).ok(), within, name, file: None, halved: false }
+    }
+
+    /// Whether some file is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Opens the file where it is to be, whatever is open now.
+    pub(super) fn open(&mut self) -> Result<(), Trouble> {
+        let name = &self.name;
+        let attempt = |directory: &Option<OwnedFd>| match directory {
+            Some(directory) => open_at(directory.as_fd(), name),
+            None => Err(Errno::NOENT),
+        };
+        let opened = match attempt(&self.directory) {
+            // A folder that was removed stays so, whatever has its name now.
+            Err(Errno::NOENT) => {
+                let again = self.within.as_ref().and_then(|path| open_directory(path).ok());
+                let opened = attempt(&again);
+                if opened.is_ok() {
+                    self.directory = again;
+                }
+                opened
+            }
+            opened => opened,
+        };
+        let about = opened.and_then(|file| meta(file.as_fd()).map(|about| (file, about)));
+        self.file = Some(about.map_err(Trouble::Open)?);
+        self.halved = false;
+        Ok(())
+    }
+
+    /// Opens the file anew unless the one that is open is still the one with its name.
+    fn follow(&mut self) -> Result<(), Trouble> {
+        let directory = self.directory.as_ref().map(AsFd::as_fd);
+        let named = directory.map_or(Err(Errno::NOENT), |directory| meta_at(directory, &self.name));
+        let is_it =
+            |about: &Meta| matches!(named, Ok(named) if named.inode == about.inode && named.device == about.device);
+        match &self.file {
+            Some((_, about)) if is_it(about) => Ok(()),
+            _ => self.open(),
+        }
+    }
+
+    /// Writes the next `len` bytes of a pipe, whole lines, at the end of the file. `lost` writes a line behind them, where it has one.
+    /// What could not be written stays in the pipe. The second value is what is wrong although everything was written.
+    pub(super) fn write(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        len: usize,
+        rotation: Rotation,
+        lost: &mut dyn FnMut(BorrowedFd<'_>) -> Result<(), Errno>,
+    ) -> Result<Option<Trouble>, Trouble> {
+        let mut trouble = None;
+        if let Err(why) = self.follow() {
+            match why {
+                // Rights that were given up: the file is written on under its new name.
+                Trouble::Open(Errno::ACCES | Errno::ROFS | Errno::LOOP) if self.file.is_some() => trouble = Some(why),
+                _ => return Err(why),
+            }
+        }
+        let end = self.lock()?;
+        if rotation.max_size > 0 && end > 0 && !self.halved && end.saturating_add(len as u64) > rotation.max_size {
+            let renamed = self.rename(rotation.keep);
+            self.unlock();
+            match renamed {
+                Ok(()) => self.open()?,
+                Err(errno) => trouble = Some(Trouble::Rename(errno)),
+            }
+            self.lock()?;
+        }
+        let mut written = self.splice(pipe, len);
+        if let (Ok(()), Some((file, _))) = (written, &self.file) {
+            written = lost(file.as_fd()).map_err(Trouble::Write);
+        }
+        self.unlock();
+        written.map(|()| trouble)
+    }
+
+    fn splice(&mut self, pipe: BorrowedFd<'_>, len: usize) -> Result<(), Trouble> {
+        let Some((file, _)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
+        let mut left = len;
+        while left > 0 {
+            match splice(pipe, file.as_fd(), left) {
+                Ok(0) => break,
+                Ok(count) => left = left.saturating_sub(count),
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    self.halved = left < len || self.halved;
+                    return Err(Trouble::Write(errno));
+                }
+            }
+        }
+        self.halved = false;
+        Ok(())
+    }
+
+    /// Locks the file and goes to its end.
+    fn lock(&self) -> Result<u64, Trouble> {
+        let Some((file, _)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
+        // With any other error it is a file system without locks.
+        if let Err(Errno::AGAIN) = lock(file.as_fd()) {
+            return Err(Trouble::Write(Errno::AGAIN));
+        }
+        // A fifo has no end.
+        Ok(seek_end(file.as_fd()).unwrap_or(0))
+    }
+
+    fn unlock(&self) {
+        if let Some((file, _)) = &self.file {
+            unlock(file.as_fd());
+        }
+    }
+
+    /// FILE.1 becomes FILE.2 and so on; the file itself FILE.1.
+    fn rename(&self, keep: u32) -> Result<(), Errno> {
+        let directory = self.directory.as_ref().ok_or(Errno::NOENT)?.as_fd();
+        for number in (1..keep).rev() {
+            match rename_at(directory, &self.numbered(number)?, &self.numbered(number + 1)?) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        rename_at(directory, &self.name, &self.numbered(1)?)
+    }
+
+    fn numbered(&self, number: u32) -> Result<Numbered, Errno> {
+        let mut text = Name::default();
+        text.push(self.name.to_bytes());
+        text.push(b".");
+        text.push_decimal(number.into());
+        text.push(b"\0");
+        match CStr::from_bytes_with_nul(text.bytes()) {
+            Ok(_) => Ok(Numbered(text)),
+            Err(_) => Err(Errno::NAMETOOLONG),
+        }
+    }
+}
+
+/// The name of a renamed file, which ends in a NUL.
+struct Numbered(Name);
+
+impl std::ops::Deref for Numbered {
+    type Target = CStr;
+
+    fn deref(&self) -> &CStr {
+        CStr::from_bytes_with_nul(self.0.bytes()).unwrap_or(c"")
+    }
+}

@@ -1,0 +1,258 @@
+//! logger: a line for every request, in access and error logs of each site.
+//!
+//! ```text
+//! worker: served() -> 4 KB of lines -> one write -> pipe of the log
+//!                                                     |  splice, once FlushTimeout is over or the pipe is nearly full
+//! thread `monkey: logger`:                            +-> file, or line by line to stderr, the system log, the ring in memory
+//! ```
+//!
+//! A disk that is slow or full stops nobody: the pipe fills, and then lines are lost, counted, and the log says how many. What
+//! is in a pipe waits for the disk.
+
+mod engine;
+mod escape;
+mod file;
+mod format;
+mod outlet;
+mod worker;
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use ::log::warn;
+
+use crate::config::Config;
+use crate::config::plugins::logger::{Destination, Format, Named, destinations};
+use crate::limits::{LOG_BUFFER, LOGGER_STACK};
+use crate::log::{redirect, ring};
+use crate::plugin::events::Watches;
+use crate::plugin::hooks::{Needs, Plugin};
+use crate::plugin::host::Host;
+use crate::plugins::logger::engine::Engine;
+use crate::plugins::logger::file::LogFile;
+use crate::plugins::logger::outlet::{Lines, Outlet, Place};
+use crate::sys::pipe;
+use crate::vhost::live::Live;
+
+pub use worker::Worker;
+
+/// The near end of one log: when the last of these is gone, so is the log.
+struct Inlet {
+    destination: Destination,
+    pipe: Arc<OwnedFd>,
+    /// Lines that found the pipe full, until that is told.
+    lost: Arc<AtomicU32>,
+}
+
+/// The logs of one site, by their index.
+struct SiteLogs {
+    format: Format,
+    access: Option<usize>,
+    error: Option<usize>,
+}
+
+/// The logs of one configuration.
+#[derive(Default)]
+struct Logs {
+    inlets: Vec<Arc<Inlet>>,
+    sites: Vec<SiteLogs>,
+}
+
+/// What the main thread and the workers share.
+#[derive(Default)]
+struct Common {
+    logs: Mutex<Arc<Logs>>,
+    host: OnceLock<Arc<dyn Host>>,
+}
+
+impl Common {
+    fn logs(&self) -> Arc<Logs> {
+        Arc::clone(&self.logs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The logger as it lives in the process.
+pub struct Logger {
+    common: Arc<Common>,
+    /// None = nothing is logged.
+    engine: Option<Engine>,
+    /// Logs that the thread has not got yet.
+    made: Vec<Outlet>,
+    next_id: u64,
+    workers: usize,
+    /// Bytes that `MemoryLimit` was divided for.
+    budget: usize,
+}
+
+impl Logger {
+    /// Makes the logs of a configuration. Those there are already stay as they are. `serving` = rights are given up, and the root
+    /// directory is the one that the server keeps.
+    fn make(&mut self, config: &Config, serving: bool) -> io::Result<Logs> {
+        let old = self.common.logs();
+        let destinations = destinations(config);
+        let mut inlets = Vec::with_capacity(destinations.len());
+        for named in &destinations {
+            let known = old.inlets.iter().find(|inlet| inlet.destination == *named.to);
+            inlets.push(match known {
+                Some(inlet) => Arc::clone(inlet),
+                None => self.log(config, named, serving)?,
+            });
+        }
+        let index = |to: &Option<Destination>| {
+            let to = to.as_ref()?;
+            destinations.iter().position(|known| known.to == to)
+        };
+        let logs = config.sites.iter().map(|site| &site.plugins.logger);
+        let sites = logs
+            .map(|logs| SiteLogs { format: logs.format, access: index(&logs.access), error: index(&logs.error) })
+            .collect();
+        let size = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
+        if size > 0 {
+            ring::open(size)?;
+        }
+        Ok(Logs { inlets, sites })
+    }
+
+    /// Makes one log.
+    #[inline(never)]
+    fn log(&mut self, config: &Config, named: &Named<'_>, serving: bool) -> io::Result<Arc<Inlet>> {
+        let destination = named.to;
+        let (name, place) = match destination {
+            Destination::File(path) => (&**path, Place::File(log_file(config, path, serving))),
+            other => {
+                let lines = Lines::new()?;
+                match other {
+                    Destination::Syslog => ("syslog", Place::Syslog(lines)),
+                    Destination::Memory => ("memory", Place::Memory(lines)),
+                    Destination::Stderr | Destination::File(_) => ("stderr", Place::Stderr(lines)),
+                }
+            }
+        };
+        let (far, near) = pipe::pipe()?;
+        let lost = Arc::new(AtomicU32::new(0));
+        let json = named.format == Format::Json;
+        self.next_id += 1;
+        let mut outlet = Outlet::new(self.next_id, far, Arc::clone(&lost), json, name.into(), place);
+        if !serving {
+            outlet.open();
+        }
+        self.made.push(outlet);
+        Ok(Arc::new(Inlet { destination: destination.clone(), pipe: Arc::new(near), lost }))
+    }
+
+    /// Puts the logs that were made in force for the thread.
+    fn hand_over(&mut self, config: &Config) -> io::Result<()> {
+        let settings = &config.plugins.logger;
+        let made = std::mem::take(&mut self.made);
+        let engine = match &mut self.engine {
+            None if made.is_empty() => return Ok(()),
+            None => self.engine.insert(Engine::start(settings)?),
+            Some(engine) => engine,
+        };
+        engine.configure(settings, made);
+        let master = settings.master.as_ref();
+        let logs = self.common.logs();
+        let inlet = master.and_then(|master| logs.inlets.iter().find(|inlet| inlet.destination == *master));
+        redirect(inlet.map(|inlet| Arc::clone(&inlet.pipe)));
+        Ok(())
+    }
+
+    fn put(&self, logs: Logs) {
+        *self.common.logs.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(logs);
+    }
+}
+
+/// A file to come. What can not be opened now is looked for again, so that a device serves without the disk its log is on.
+fn log_file(config: &Config, path: &str, serving: bool) -> LogFile {
+    let (directory, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+    let within = match &config.server.chroot {
+        Some(chroot) => chroot.inside(Path::new(directory)).map(|within| text(within.as_os_str())),
+        None => Some(text(OsStr::new(directory))),
+    };
+    let outside = text(OsStr::new(directory));
+    let now = if serving { within.as_ref() } else { Some(&outside) };
+    LogFile::new(now.map_or(c"", |now| now), within.clone(), text(OsStr::new(name)))
+}
+
+/// A path for the system. None that a configuration names has a NUL.
+#[inline(never)]
+fn text(path: &OsStr) -> CString {
+    CString::new(path.as_bytes()).unwrap_or_default()
+}
+
+/// Bytes that the logs of a configuration take.
+fn bytes(config: &Config, workers: usize) -> usize {
+    let needs = Logger::needs(config, workers);
+    needs.process + workers * needs.worker
+}
+
+impl Plugin for Logger {
+    const NAME: &'static str = "logger";
+    type Worker = Worker;
+
+    fn needs(config: &Config, _: usize) -> Needs {
+        let destinations = destinations(config);
+        let count = destinations.len();
+        if count == 0 {
+            return Needs::default();
+        }
+        let files = destinations.iter().filter(|named| matches!(named.to, Destination::File(_))).count();
+        let ring = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
+        Needs {
+            // Beside the stack and the ring a page for each log that the kernel does not move for us.
+            process: LOGGER_STACK + ring + (count - files) * pipe::ATOMIC,
+            worker: count * LOG_BUFFER,
+            // Both ends of a pipe, a file and its directory; an event queue and two wake-ups.
+            process_files: 4 * count + 3,
+            worker_files: 0,
+        }
+    }
+
+    fn start(config: &Config, workers: usize) -> io::Result<Logger> {
+        let budget = bytes(config, workers);
+        let mut logger = Logger { common: Arc::default(), engine: None, made: Vec::new(), next_id: 0, workers, budget };
+        let logs = logger.make(config, false)?;
+        logger.put(logs);
+        Ok(logger)
+    }
+
+    fn run(&mut self, host: &Arc<dyn Host>, _: &mut Watches) -> io::Result<()> {
+        let _ = self.common.host.set(Arc::clone(host));
+        self.hand_over(host.live().config())
+    }
+
+    fn worker(&self, number: usize) -> io::Result<Worker> {
+        Worker::new(Arc::clone(&self.common), number)
+    }
+
+    fn reconfigure(&mut self, live: &Live) -> io::Result<()> {
+        let config = live.config();
+        let more = bytes(config, self.workers).saturating_sub(self.budget) / 1024;
+        if more > 0 {
+            warn!("logs: {more} KB more than MemoryLimit was divided for: restart to have it divided anew");
+        }
+        let logs = self.make(config, true)?;
+        self.put(logs);
+        self.hand_over(config)
+    }
+
+    fn reopen(&mut self) {
+        if let Some(engine) = &self.engine {
+            engine.reopen();
+        }
+    }
+
+    fn stop(&mut self) {
+        let Some(engine) = self.engine.take() else { return };
+        redirect(None);
+        self.put(Logs::default());
+        if !engine.stop() {
+            warn!("logs: what could not be written within 2 seconds is lost");
+        }
+    }
+}
