@@ -37,6 +37,9 @@ mod framing;
 mod handlers;
 /// Where the server listens.
 mod listen;
+/// The plugin mandril: rules, and how often a client may ask.
+#[cfg(feature = "plugin-mandril")]
+mod mandril;
 /// More clients than there is room for, in numbers, and what is left of them.
 mod overload;
 /// From a path to a file: directories, index files, escapes, links, files that are none.

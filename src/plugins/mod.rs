@@ -6,6 +6,8 @@ pub mod hello;
 #[cfg(feature = "plugin-liana")]
 pub mod liana;
 mod list;
+#[cfg(feature = "plugin-mandril")]
+pub mod mandril;
 #[cfg(feature = "plugin-metrics")]
 pub mod metrics;
 #[cfg(feature = "test-switches")]
@@ -31,6 +33,7 @@ pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe")];
 list::plugins! {
     /// Those with hooks, in the order in which they are asked.
     hooks {
+        "plugin-mandril" mandril: mandril::Mandril;
     }
     /// Those that answer requests.
     handlers {

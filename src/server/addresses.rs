@@ -29,7 +29,7 @@ impl Addresses {
     /// Never too strict: no address is refused for connections that another has. It can be one too lenient for each acceptor
     /// that takes in from the same address at the same moment, and for an address that finds both its buckets full.
     pub fn enter(&self, peer: &Peer, limit: u32) -> bool {
-        let spot = self.0.spot(peer.network());
+        let spot = self.0.spot(0, peer.network());
         loop {
             let found = self.0.find(&spot, &|_| false);
             if found.sum >= u64::from(limit.min(LIMIT_MAX)) {
@@ -44,7 +44,7 @@ impl Addresses {
 
     /// Counts a connection of `peer` off.
     pub fn leave(&self, peer: &Peer) {
-        let spot = self.0.spot(peer.network());
+        let spot = self.0.spot(0, peer.network());
         loop {
             // None = it came when both buckets were full.
             let Some(place) = self.0.find(&spot, &|_| false).held else { return };

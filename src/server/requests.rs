@@ -55,6 +55,7 @@ macro_rules! scene {
             out: &mut $io.out,
             pool: &mut $io.pool,
             host: &*$io.host,
+            again: false,
             last: false,
         }
     };
@@ -206,6 +207,7 @@ impl<T: Transport> Io<T> {
         let persistent = self.persists(connection) && !last;
         connection.set(Flag::Last, !persistent);
         let mut scene = scene!(self);
+        scene.again = std::mem::take(&mut self.again);
         let input = self.input.get(head).unwrap_or_default();
         let handler = &mut self.handler;
         let (request, reply) = match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
@@ -282,6 +284,7 @@ impl<T: Transport> Io<T> {
         let head = start..progress.used;
         let input = self.input.get(head.clone()).unwrap_or_default();
         let mut scene = scene!(self);
+        scene.again = std::mem::take(&mut self.again);
         let routed = Request::route(scene.live, &self.head, input, &mut self.path, true);
         let limit = routed.as_ref().map_or(u64::MAX, |request| body_limit(scene.live, request.site));
         let too_long = is_over(&self.head, limit);

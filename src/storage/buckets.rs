@@ -52,10 +52,11 @@ impl Buckets {
         Ok(Buckets { places: Words::new((places / BUCKET).max(1) * BUCKET)?, value, hasher })
     }
 
-    /// Where a key can be.
-    pub fn spot(&self, key: u64) -> Spot {
+    /// Where a key of a kind can be.
+    pub fn spot(&self, kind: u16, key: u64) -> Spot {
         let mut hasher = self.hasher.clone();
         hasher.write_u64(key);
+        hasher.write_u16(kind);
         let hash = hasher.finish();
         // Not of the same bits as the numbers of the buckets: those in one bucket would be more alike than others.
         hasher.write_u8(0);
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn a_value_is_found_again_changed_and_taken_away() {
         let table = Buckets::new(64, 16).unwrap();
-        let spot = table.spot(7);
+        let spot = table.spot(0, 7);
         let found = table.find(&spot, &|_| false);
         assert!(found.held.is_none() && table.is_empty());
         assert!(table.put(&spot, found.free.unwrap(), 3));
@@ -129,7 +130,8 @@ mod tests {
         assert_eq!((table.value(held.1), table.len()), (3, 1));
         assert!(table.put(&spot, held, 4));
         assert!(!table.put(&spot, held, 5), "it has changed meanwhile");
-        assert!(table.find(&table.spot(8), &|_| false).held.is_none());
+        assert!(table.find(&table.spot(0, 8), &|_| false).held.is_none());
+        assert!(table.find(&table.spot(1, 7), &|_| false).held.is_none());
         assert_eq!(table.find(&spot, &|_| false).sum, 4);
         assert!(table.put(&spot, table.find(&spot, &|_| false).held.unwrap(), 0));
         assert!(table.is_empty());
@@ -139,10 +141,10 @@ mod tests {
     fn a_full_table_has_a_place_only_where_one_is_given_up() {
         let table = Buckets::new(1, 16).unwrap();
         for key in 0..BUCKET as u64 {
-            let spot = table.spot(key);
+            let spot = table.spot(0, key);
             assert!(table.put(&spot, table.find(&spot, &|_| false).free.unwrap(), key + 1));
         }
-        let spot = table.spot(100);
+        let spot = table.spot(0, 100);
         assert!(table.find(&spot, &|_| false).free.is_none());
         let (_, word) = table.find(&spot, &|value| value == 5).free.unwrap();
         assert_eq!(table.value(word), 5);

@@ -5,6 +5,8 @@
 //! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
 
 pub mod handlers;
+#[cfg(feature = "plugin-mandril")]
+pub mod mandril;
 
 use std::fmt;
 use std::path::Path;
@@ -55,7 +57,16 @@ pub const PLUGINS: &[Plugin] = &[
     Plugin { handler: Some("[NAME ...]"), ..plugin("hello", cfg!(feature = "plugin-hello")) },
     absent("logger", &[named("LOGGER")]),
     absent("auth", &[named("AUTH")]),
-    absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
+    #[cfg(feature = "plugin-mandril")]
+    Plugin {
+        file: "mandril.conf",
+        sections: mandril::FILE,
+        site: mandril::SITE,
+        handler: Some(""),
+        ..plugin("mandril", true)
+    },
+    #[cfg(not(feature = "plugin-mandril"))]
+    Plugin { handler: Some(""), ..absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]) },
     absent_handler("dirlisting"),
     absent("duda", &[named("WEB_SERVICE")]),
     absent("cheetah", &[]),
@@ -70,21 +81,33 @@ pub const PLUGINS: &[Plugin] = &[
 
 /// What the plugins read in a site.
 #[derive(Clone, Debug, Default)]
-pub struct OfSite {}
+pub struct OfSite {
+    /// Rules.
+    #[cfg(feature = "plugin-mandril")]
+    pub mandril: mandril::OfSite,
+}
 
 /// What the plugins read in files of their own.
 #[derive(Clone, Debug, Default)]
-pub struct OfServer {}
+pub struct OfServer {
+    /// Rules.
+    #[cfg(feature = "plugin-mandril")]
+    pub mandril: mandril::OfServer,
+}
 
 /// `v` are the checked entries of a site.
 pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> OfSite {
-    let _ = (v, base, out);
-    OfSite {}
+    let _ = (v, base, &out);
+    OfSite {
+        #[cfg(feature = "plugin-mandril")]
+        mandril: mandril::of_site(v, out),
+    }
 }
 
 /// Reads the files of the plugins in `dir`, where there are any.
 pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> OfServer {
-    let own = OfServer {};
+    #[allow(unused_mut)] // Where no plugin that is built in has a file.
+    let mut own = OfServer::default();
     for plugin in PLUGINS.iter().filter(|plugin| plugin.built_in && !plugin.file.is_empty()) {
         let path = dir.join(plugin.name).join(plugin.file);
         let content = match files.read(&path) {
@@ -96,7 +119,12 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> Of
             }
         };
         let raw = read_text(files, &path, content.into(), out);
-        check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        let v = check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        match plugin.name {
+            #[cfg(feature = "plugin-mandril")]
+            "mandril" => own.mandril = mandril::of_server(&v, out),
+            _ => _ = &v,
+        }
     }
     own
 }
