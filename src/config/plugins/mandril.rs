@@ -9,7 +9,6 @@ use super::super::rules::compile;
 use super::super::table::{Key, Kind, Reload, Section, key, many, number, page, required, section};
 use super::super::text::{Words, first_word, same};
 use crate::limits::RATE_PLACES;
-use crate::wire::head::Method;
 use crate::wire::pattern::Pattern;
 
 /// Most requests, and the largest burst, of a `[RATE]`.
@@ -128,38 +127,17 @@ impl Network {
     }
 }
 
-/// Which paths a rule is about.
-#[derive(Clone, Debug)]
-pub enum Paths {
-    /// Those with the pattern somewhere in them.
-    Match(Pattern),
-    /// Those that contain this, in any case.
-    Contain(Box<str>),
-}
-
-impl Paths {
-    /// Whether it is about a path, decoded and normal.
-    pub fn have(&self, path: &[u8]) -> bool {
-        match self {
-            Paths::Match(pattern) => pattern.is_match(path),
-            Paths::Contain(part) => {
-                path.windows(part.len().max(1)).any(|place| place.eq_ignore_ascii_case(part.as_bytes()))
-            }
-        }
-    }
-}
-
 /// What a rule matches.
 #[derive(Clone, Debug)]
 pub enum What {
     /// Clients with an address in one of these; when there is none, every client.
-    Address(Box<[Network]>),
-    /// Paths.
-    Uri(Paths),
-    /// Methods, as they are sent.
-    Method(Box<[Method]>),
-    /// Paths, asked for by a page of another host.
-    Hotlink(Paths),
+    Address(Vec<Network>),
+    /// Methods: the bit of each, by its number in [`Method`](crate::wire::head::Method).
+    Method(u16),
+    /// Paths with the pattern in them, decoded and normal.
+    Uri(Pattern),
+    /// Such paths, asked for by a page of another host.
+    Hotlink(Pattern),
 }
 
 /// One line.
@@ -211,13 +189,11 @@ pub fn places<'a>(own: &OfServer, mut sites: impl Iterator<Item = &'a OfSite>) -
 
 pub(super) fn of_site(v: &Values<'_>, out: &mut Findings) -> OfSite {
     let mut rules = rules(v, "MANDRIL", out);
-    if rules.is_empty() {
+    if let Some(entry) = v.every("RULES").next() {
+        if !rules.is_empty() {
+            out.error(&entry.at, "[RULES] is another name of [MANDRIL], and there are both: put all lines in one");
+        }
         rules = self::rules(v, "RULES", out);
-    } else if let Some((at, _)) = v.sections("RULES").next() {
-        out.error(
-            &at,
-            "[RULES] is another name of [MANDRIL], and the order of both would be in doubt: put all lines in one",
-        );
     }
     OfSite { rules, rate: rate(v, out) }
 }
@@ -244,83 +220,90 @@ fn rules(v: &Values<'_>, section: &'static str, out: &mut Findings) -> Vec<Rule>
     let mut rules = Vec::new();
     for entry in v.every(section) {
         let allow = same(entry.key, "Allow");
-        rules.extend(what(&entry, allow, out).map(|what| Rule { allow, what }));
+        if let Some(what) = what(&entry, allow, out) {
+            rules.push(Rule { allow, what });
+        }
     }
     rules
 }
 
+/// The keys of the original, then the words behind `Allow` and `Deny`: each meaning has the same place in both.
+const KINDS: [[&str; 4]; 2] = [["IP", "URL", "deny_hotlink", ""], ["address", "uri", "hotlink", "method"]];
+const ADDRESS: usize = 0;
+const URI: usize = 1;
+const HOTLINK: usize = 2;
+
 fn what(entry: &RawEntry<'_>, allow: bool, out: &mut Findings) -> Option<What> {
-    let part = |text: &str| Paths::Contain(text.into());
-    match () {
-        _ if same(entry.key, "IP") => return networks(entry.value, entry, out),
-        _ if same(entry.key, "URL") => return Some(What::Uri(part(entry.value))),
-        _ if same(entry.key, "deny_hotlink") => return Some(What::Hotlink(part(entry.value))),
-        _ => {}
-    }
-    let (kind, which) = first_word(entry.value);
-    match () {
-        _ if which.is_empty() => {}
-        _ if same(kind, "address") => return networks(which, entry, out),
-        _ if same(kind, "uri") => return Some(What::Uri(Paths::Match(compile(which, entry, out)?))),
-        _ if same(kind, "method") => return methods(which, entry, out),
-        _ if same(kind, "hotlink") && !allow => return Some(What::Hotlink(Paths::Match(compile(which, entry, out)?))),
-        _ => {}
+    let [old, new] = KINDS.map(|kinds| move |word: &str| kinds.iter().position(|kind| same(kind, word)));
+    let (kind, which, is_old) = match old(entry.key) {
+        Some(kind) => (Some(kind), entry.value, true),
+        None => {
+            let (word, which) = first_word(entry.value);
+            (new(word).filter(|_| !which.is_empty()), which, false)
+        }
+    };
+    match kind {
+        Some(HOTLINK) if allow => {}
+        Some(kind @ (URI | HOTLINK)) => {
+            let pattern = match is_old {
+                true => Pattern::of_text(which),
+                false => Some(compile(which, entry, out)?),
+            };
+            match pattern {
+                Some(pattern) => return Some(if kind == URI { What::Uri(pattern) } else { What::Hotlink(pattern) }),
+                None => out.error(&entry.value_at, "over 256 bytes: shorten it"),
+            }
+            return None;
+        }
+        Some(kind) => {
+            let (list, hint) = match kind == ADDRESS {
+                true => (networks(which), "write networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all"),
+                false => (methods(which), "write of GET HEAD POST PUT DELETE OPTIONS; every other is answered 501"),
+            };
+            match list {
+                Ok(what) => return Some(what),
+                Err(word) => {
+                    let at = entry.value_at.of_part(entry.value, word);
+                    out.error(&at, format_args!("no rule can be about {word}: {hint}"));
+                }
+            }
+            return None;
+        }
+        None => {}
     }
     let hotlink = if allow { "" } else { ", hotlink REGEX" };
-    out.refuse(
-        &entry.value_at,
-        format_args!(
-            "write address CIDR... (or all), uri REGEX, method NAME...{hotlink}; such as {} uri ^/private/",
-            entry.key
-        ),
-    )
+    out.error(&entry.value_at, format_args!("write address CIDR... (or all), uri REGEX, method NAME...{hotlink}"));
+    None
 }
 
-fn networks(which: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<What> {
+/// `Err` is the word that is no network.
+fn networks(which: &str) -> Result<What, &str> {
     let mut networks = Vec::new();
     if !same(which, "all") {
         for word in Words(which) {
-            let Some(network) = Network::parse(word) else {
-                let at = entry.value_at.of_part(entry.value, word);
-                let what = format_args!(
-                    "\"{word}\" is no network: write addresses, with /BITS behind them or not, such as 192.168.0.0/16 or fe80::/10"
-                );
-                return out.refuse(&at, what);
-            };
-            networks.push(network);
+            networks.push(Network::parse(word).ok_or(word)?);
         }
     }
-    Some(What::Address(networks.into()))
+    Ok(What::Address(networks))
 }
 
-const METHODS: [(&str, Method); 6] = [
-    ("GET", Method::Get),
-    ("HEAD", Method::Head),
-    ("POST", Method::Post),
-    ("PUT", Method::Put),
-    ("DELETE", Method::Delete),
-    ("OPTIONS", Method::Options),
-];
+/// In the order of [`Method`](crate::wire::head::Method).
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
 
-fn methods(which: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<What> {
-    let mut methods = Vec::new();
+/// `Err` is the word that is no method.
+fn methods(which: &str) -> Result<What, &str> {
+    let mut methods = 0;
     for word in Words(which) {
-        let Some((_, method)) = METHODS.iter().find(|(name, _)| same(name, word)) else {
-            let at = entry.value_at.of_part(entry.value, word);
-            let what = format_args!(
-                "a rule for {word} has no effect: write GET, HEAD, POST, PUT, DELETE or OPTIONS; others are answered 501"
-            );
-            return out.refuse(&at, what);
-        };
-        methods.push(*method);
+        methods |= 1 << METHODS.iter().position(|name| same(name, word)).ok_or(word)?;
     }
-    Some(What::Method(methods.into()))
+    Ok(What::Method(methods))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::socket::Peer;
+    use crate::wire::head::Method;
     use std::net::SocketAddr;
 
     fn is_in(network: &str, address: &str) -> bool {
@@ -385,12 +368,11 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_path_is_found_in_any_case() {
-        let paths = Paths::Contain("/Imgs".into());
-        for (path, has) in
-            [("/imgs", true), ("/a/IMGS/b", true), ("/img", false), ("", false), ("/a/imgsx", true), ("imgs", false)]
-        {
-            assert_eq!(paths.have(path.as_bytes()), has, "{path}");
+    fn the_bits_of_methods() {
+        let all = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Options];
+        for (number, (name, method)) in METHODS.into_iter().zip(all).enumerate() {
+            assert_eq!((format!("{method:?}").to_uppercase(), method as usize), (name.to_string(), number));
         }
+        assert_eq!(METHODS.len(), all.len());
     }
 }

@@ -37,6 +37,7 @@ pub struct Guard {
 }
 
 /// How many clients are to be counted under a configuration.
+#[inline(never)]
 fn places_of(config: &Config) -> usize {
     places(&config.plugins.mandril, config.sites.iter().map(|site| &site.plugins.mandril))
 }

@@ -2,7 +2,7 @@
 
 use crate::config::plugins::mandril::{Network, Rule, What};
 use crate::vhost::request::Request;
-use crate::wire::host::parse_host;
+use crate::wire::head::Name;
 
 /// Who asks for what.
 pub(super) struct Asker<'a> {
@@ -34,35 +34,37 @@ fn is_in(networks: &[Network], address: u128) -> bool {
 
 fn matches(what: &What, asker: &Asker<'_>) -> bool {
     let request = asker.request;
-    match what {
-        What::Address(networks) => is_in(networks, asker.address),
-        What::Uri(paths) => paths.have(request.path),
-        What::Method(methods) => methods.contains(&request.head.method),
-        What::Hotlink(paths) => {
-            let mut referers = request.fields(b"referer");
-            referers.any(|referer| is_foreign(referer, request.host)) && paths.have(request.path)
+    let pattern = match what {
+        What::Address(networks) => return is_in(networks, asker.address),
+        What::Method(methods) => return methods >> request.head.method as u16 & 1 != 0,
+        What::Uri(pattern) => pattern,
+        What::Hotlink(_) if !request.field(Name::Referer).is_some_and(|referer| is_foreign(referer, request.host)) => {
+            return false;
         }
-    }
+        What::Hotlink(pattern) => pattern,
+    };
+    pattern.is_match(request.path)
 }
 
 /// Whether a page refers (RFC 9110 section 10.1.3) that is not of this host. An empty field says as little as none; one without a host,
 /// or with a user's name before it, is nobody's page.
 fn is_foreign(referer: &[u8], host: Option<&[u8]>) -> bool {
-    if referer.is_empty() {
-        return false;
-    }
-    let after = referer.windows(3).position(|place| place == b"://").and_then(|at| referer.get(at + 3..));
-    let authority = after.and_then(|after| after.split(|byte| b"/?#".contains(byte)).next());
-    let theirs = authority.and_then(|authority| Some(parse_host(authority).ok()?.host.of(authority)));
-    match (theirs, host) {
-        (Some(theirs), Some(ours)) => !absolute(theirs).eq_ignore_ascii_case(absolute(ours)),
-        _ => true,
-    }
+    !referer.is_empty() && is_page_of(referer, host.unwrap_or_default()).is_none()
 }
 
-/// A host without the final dot of an absolute name.
-fn absolute(host: &[u8]) -> &[u8] {
-    host.strip_suffix(b".").unwrap_or(host)
+fn is_page_of(referer: &[u8], host: &[u8]) -> Option<()> {
+    // The final dot of an absolute name means nothing.
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let start = referer.windows(3).position(|place| place == b"://")? + 3;
+    let (theirs, rest) = referer.get(start..)?.split_at_checked(host.len())?;
+    let rest = rest.strip_prefix(b".").unwrap_or(rest);
+    let mut behind = rest.iter();
+    let mut end = behind.next();
+    if end == Some(&b':') {
+        end = behind.find(|byte| !byte.is_ascii_digit());
+    }
+    let ends = end.is_none_or(|byte| b"/?#".contains(byte));
+    (ends && !host.is_empty() && theirs.eq_ignore_ascii_case(host)).then_some(())
 }
 
 #[cfg(test)]
@@ -90,7 +92,11 @@ mod tests {
             "http://evil#http://a.example/",
             "http://evil:80@a.example/",
             "http://a.example@evil/",
-            "http://a.example:99999/",
+            "http://a.example:80x/",
+            "http://a.example:@evil/",
+            "http://a.example:80@evil/",
+            "http://a.example..:80@evil/",
+            "http://a.example.example/",
             "http:///a.example",
             "http:/a.example/",
             "//a.example/",
@@ -105,6 +111,7 @@ mod tests {
         assert!(!is_foreign(b"http://[::1]:80/", Some(b"[::1]")));
         assert!(is_foreign(b"http://[::1]:80/", Some(b"[::2]")));
         assert!(is_foreign(b"http://a.example/", None), "the request says not which host it is for");
+        assert!(is_foreign(b"http://", None) && is_foreign(b"http:///", None) && is_foreign(b"http://./", Some(b".")));
         assert!(!is_foreign(b"", None));
     }
 }
