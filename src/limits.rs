@@ -104,6 +104,10 @@ pub const LINGER_MAX_MS: u32 = 30_000;
 /// Field lines that a plugin adds to a refusal, bytes. What does not fit is left out.
 pub const REFUSAL_FIELDS_MAX: usize = 320;
 
+/// Clients whose requests are counted for a rate limit, unless the configuration names another number: 32 KB. The requests of one more
+/// are not counted.
+pub const RATE_PLACES: usize = 4096;
+
 /// How long a refusal is held back for whom it is to slow down (a wrong password), milliseconds.
 pub const LATE_MS: u32 = 1000;
 

@@ -40,6 +40,9 @@ mod listen;
 /// Access and error logs.
 #[cfg(feature = "plugin-logger")]
 mod logger;
+/// The plugin mandril: rules, and how often a client may ask.
+#[cfg(feature = "plugin-mandril")]
+mod mandril;
 /// More clients than there is room for, in numbers, and what is left of them.
 mod overload;
 /// From a path to a file: directories, index files, escapes, links, files that are none.

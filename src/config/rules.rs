@@ -1,6 +1,6 @@
 //! `[HEADERS]` and `[CACHE]`: what is added to the responses of matching paths.
 
-use super::diagnostic::{Findings, Position};
+use super::diagnostic::{Findings, Position, offset_of};
 use super::raw::RawEntry;
 use super::text::{cut, first_word, is_blank, same};
 use crate::wire::chars::is_tchar;
@@ -99,12 +99,13 @@ fn check_field(value: &str, length: usize, at: &Position<'_>, start: &Position<'
     Some(())
 }
 
-/// Compiles a pattern of an entry, or says where in it the fault is.
+/// Compiles a pattern, which is a part of an entry's value, or says where in it the fault is.
 pub(super) fn compile(text: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<Pattern> {
     match Pattern::compile(text) {
         Ok(pattern) => Some(pattern),
         Err(error) => {
-            out.refuse(&entry.value_at.within(entry.value, error.at), format_args!("pattern: {}", error.what))
+            let at = entry.value_at.within(entry.value, offset_of(entry.value, text) + error.at);
+            out.refuse(&at, format_args!("pattern: {}", error.what))
         }
     }
 }

@@ -738,6 +738,10 @@ fn shipped(root: &Path) -> Memory {
     for name in ["monkey.conf", "monkey.mime", "sites/default", "plugins/.gitkeep"] {
         files.0.insert(Path::new("/etc/monkey").join(name), fs::read(root.join("conf").join(name)).unwrap());
     }
+    for plugin in plugins::PLUGINS.iter().filter(|plugin| plugin.built_in && !plugin.file.is_empty()) {
+        let name = Path::new("plugins").join(plugin.name).join(plugin.file);
+        files.0.insert(Path::new("/etc/monkey").join(&name), fs::read(root.join("conf").join(name)).unwrap());
+    }
     files
 }
 

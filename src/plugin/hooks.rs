@@ -79,6 +79,13 @@ pub trait Plugin: Sized + 'static {
     /// Worker context: what worker `number` has of it. Called in the main thread, before the workers start.
     fn worker(&self, number: usize) -> io::Result<Self::Worker>;
 
+    /// What keeps another configuration from being in force before a restart: a key, or a few words. With a keeper another server takes
+    /// over, without one the reload is refused.
+    fn needs_restart(&self, config: &Config) -> Option<&'static str> {
+        let _ = config;
+        None
+    }
+
     /// Another configuration is about to be in force. Allocates. What it refuses is told, and the configuration comes into force all the
     /// same.
     fn reconfigure(&mut self, live: &Live) -> io::Result<()> {

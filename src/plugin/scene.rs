@@ -22,6 +22,8 @@ pub struct Scene<'a> {
     pub pool: &'a mut Pool,
     /// The server as a whole.
     pub host: &'a dyn Host,
+    /// For stage 20: whether it was asked about this request before, and put it back ([`Later`](crate::plugin::hooks::Verdict::Later)).
+    pub again: bool,
     /// Set by whoever writes an answer that only the end of the connection ends.
     pub last: bool,
 }

@@ -128,6 +128,15 @@ macro_rules! plugins {
                 })
             }
 
+            /// Adds what each of them can not take up before a restart.
+            pub fn needs_restart(&self, config: &Config, keys: &mut Vec<&'static str>) {
+                let _ = (config, &keys);
+                $(
+                    #[cfg(feature = $feature)]
+                    keys.extend(self.$hook.needs_restart(config));
+                )*
+            }
+
             /// Another configuration is about to be in force.
             pub fn reconfigure(&mut self, live: &Live) {
                 let _ = live;

@@ -8,6 +8,8 @@ pub mod liana;
 mod list;
 #[cfg(feature = "plugin-logger")]
 pub mod logger;
+#[cfg(feature = "plugin-mandril")]
+pub mod mandril;
 #[cfg(feature = "plugin-metrics")]
 pub mod metrics;
 #[cfg(feature = "test-switches")]
@@ -33,6 +35,7 @@ pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe")];
 list::plugins! {
     /// Those with hooks, in the order in which they are asked.
     hooks {
+        "plugin-mandril" mandril: mandril::Mandril;
         "plugin-logger" logger: logger::Logger;
     }
     /// Those that answer requests.

@@ -1,36 +1,18 @@
-//! How many connections each client address has: `MaxConnectionsPerAddress`.
-//!
-//! A table of fixed size without locks, for the acceptors count up and the workers count down at the same time. An
-//! address has its place in one of two buckets of eight; a place is one word, a fingerprint of the address and its count, and is
-//! empty again when the count is. Since the whole of both buckets is always searched, nothing has to be moved or marked
-//! when a place is emptied.
+//! How many connections each client address has: `MaxConnectionsPerAddress`. A [`Buckets`] table, for the acceptors count up and
+//! the workers count down at the same time; the place of an address is empty again when its count is.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sys::memory::{Words, secret};
+use crate::storage::buckets::Buckets;
 use crate::sys::socket::Peer;
 
-/// Places in a bucket: a cache line.
-const BUCKET: usize = 8;
-/// The part of a word that is the count; the rest is the fingerprint.
-const COUNT: u64 = 0xffff;
+/// The bits of a word that are the count.
+const COUNT_BITS: u32 = 16;
 /// The largest limit that can be counted to.
-pub const LIMIT_MAX: u32 = COUNT as u32;
+pub const LIMIT_MAX: u32 = (1 << COUNT_BITS) - 1;
 
 /// The table.
-pub struct Addresses {
-    places: Words,
-    /// What it has taken in already is secret, so that nobody can choose addresses that share a bucket.
-    hasher: DefaultHasher,
-}
-
-/// Where an address can be.
-struct Spot {
-    fingerprint: u64,
-    buckets: [usize; 2],
-}
+pub struct Addresses(Buckets);
 
 impl Addresses {
     /// Bytes of the table for each slot of the connection table: three places for two connections, so that even when each
@@ -39,27 +21,7 @@ impl Addresses {
 
     /// A table for as many connections as the connection table has slots.
     pub fn new(slots: usize) -> io::Result<Addresses> {
-        let buckets = (slots * Self::SLOT_BYTES / size_of::<AtomicU64>() / BUCKET).max(1);
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&secret());
-        Ok(Addresses { places: Words::new(buckets * BUCKET)?, hasher })
-    }
-
-    fn spot(&self, peer: &Peer) -> Spot {
-        let mut hasher = self.hasher.clone();
-        peer.network().hash(&mut hasher);
-        let hash = hasher.finish();
-        let buckets = (self.places.len() / BUCKET) as u64;
-        // The upper half of the product of a 32-bit number and the count of buckets is evenly spread over them.
-        let bucket = |bits: u64| (((bits & 0xffff_ffff) * buckets) >> 32) as usize;
-        Spot { fingerprint: hash & !COUNT, buckets: [bucket(hash), bucket(hash >> 32)] }
-    }
-
-    /// The places where the address of a spot can be: two buckets, the second one empty if it is the first again.
-    fn buckets(&self, spot: &Spot) -> [&[AtomicU64]; 2] {
-        let [first, second] = spot.buckets;
-        let bucket = |number: usize| self.places.chunks_exact(BUCKET).nth(number).unwrap_or_default();
-        [bucket(first), if second == first { &[] } else { bucket(second) }]
+        Buckets::new(slots * Self::SLOT_BYTES / size_of::<u64>(), COUNT_BITS).map(Addresses)
     }
 
     /// Counts a connection of `peer`. False = its address has `limit` already, and it is not counted.
@@ -67,33 +29,14 @@ impl Addresses {
     /// Never too strict: no address is refused for connections that another has. It can be one too lenient for each acceptor
     /// that takes in from the same address at the same moment, and for an address that finds both its buckets full.
     pub fn enter(&self, peer: &Peer, limit: u32) -> bool {
-        let spot = self.spot(peer);
+        let spot = self.0.spot(0, peer.network());
         loop {
-            let (mut total, mut held, mut free) = (0, None, None);
-            let mut most_free = 0;
-            for bucket in self.buckets(&spot) {
-                let (mut free_here, mut first_free) = (0, None);
-                for place in bucket {
-                    let word = place.load(Ordering::Relaxed);
-                    if word == 0 {
-                        free_here += 1;
-                        first_free = first_free.or(Some((place, 0)));
-                    } else if word & !COUNT == spot.fingerprint {
-                        total += word & COUNT;
-                        held = Some((place, word));
-                    }
-                }
-                // A new address goes to the emptier bucket: that keeps both from filling up.
-                if free_here > most_free {
-                    (most_free, free) = (free_here, first_free);
-                }
-            }
-            if total >= u64::from(limit.min(LIMIT_MAX)) {
+            let found = self.0.find(&spot, &|_| false);
+            if found.sum >= u64::from(limit.min(LIMIT_MAX)) {
                 return false;
             }
-            let Some((place, word)) = held.or(free) else { return true };
-            let counted = spot.fingerprint | ((word & COUNT) + 1);
-            if place.compare_exchange(word, counted, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let Some(place) = found.held.or(found.free) else { return true };
+            if self.0.put(&spot, place, self.0.value(place.1) + 1) {
                 return true;
             }
         }
@@ -101,15 +44,11 @@ impl Addresses {
 
     /// Counts a connection of `peer` off.
     pub fn leave(&self, peer: &Peer) {
-        let spot = self.spot(peer);
+        let spot = self.0.spot(0, peer.network());
         loop {
-            let places = self.buckets(&spot).into_iter().flatten();
-            let held = places.map(|place| (place, place.load(Ordering::Relaxed)));
-            let mut held = held.filter(|(_, word)| *word != 0 && word & !COUNT == spot.fingerprint);
-            // It came when both buckets were full.
-            let Some((place, word)) = held.next() else { return };
-            let left = if word & COUNT == 1 { 0 } else { word - 1 };
-            if place.compare_exchange(word, left, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // None = it came when both buckets were full.
+            let Some(place) = self.0.find(&spot, &|_| false).held else { return };
+            if self.0.put(&spot, place, self.0.value(place.1) - 1) {
                 return;
             }
         }
@@ -117,7 +56,7 @@ impl Addresses {
 
     /// How many addresses have connections.
     pub fn len(&self) -> usize {
-        self.places.iter().filter(|place| place.load(Ordering::Relaxed) != 0).count()
+        self.0.len()
     }
 }
 
@@ -170,7 +109,7 @@ mod tests {
         for number in 0..50 {
             assert!(addresses.enter(&peer(number, 1), 1));
         }
-        assert_eq!(addresses.len(), BUCKET);
+        assert_eq!(addresses.len(), crate::storage::buckets::BUCKET);
         (0..50).for_each(|number| addresses.leave(&peer(number, 1)));
         assert_eq!(addresses.len(), 0);
     }

@@ -104,6 +104,8 @@ pub struct Io<T: Transport> {
     pub(super) kept_at: usize,
     /// Whether `head` is that of the connection being worked on.
     pub(super) parsed: bool,
+    /// Whether the request that is judged next was put back before.
+    pub(super) again: bool,
 }
 
 impl<T: Transport> Io<T> {
@@ -138,12 +140,14 @@ impl<T: Transport> Io<T> {
             fields: RefusalFields::default(),
             kept_at: 0,
             parsed: false,
+            again: false,
         })
     }
 
     /// Works on a connection that epoll reported, or whose turn has come.
     #[cfg_attr(tuned, optimize(speed))]
     pub fn drive(&mut self, connection: &mut Connection, ready: Ready) -> Next {
+        self.again = connection.waiting == Waiting::Verdict;
         if ready.readable {
             connection.set(Flag::Readable, true);
         }

@@ -91,6 +91,7 @@ impl Scheduler {
             keys.push("Listen");
         }
         self.confinement.needs_restart(&config, &mut keys);
+        self.plugins.needs_restart(&config, &mut keys);
         if heap_bytes(grown) > self.heap {
             if !kept {
                 error!("reload refused: needs restart: MemoryLimit: {} KB of configuration", grown / 1024);

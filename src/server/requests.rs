@@ -55,6 +55,7 @@ macro_rules! scene {
             out: &mut $io.out,
             pool: &mut $io.pool,
             host: &*$io.host,
+            again: false,
             last: false,
         }
     };
@@ -206,6 +207,7 @@ impl<T: Transport> Io<T> {
         let persistent = self.persists(connection) && !last;
         connection.set(Flag::Last, !persistent);
         let mut scene = scene!(self);
+        scene.again = std::mem::take(&mut self.again);
         let input = self.input.get(head).unwrap_or_default();
         let handler = &mut self.handler;
         let (request, reply) = match Request::route(scene.live, &self.head, input, &mut self.path, persistent) {
@@ -251,7 +253,7 @@ impl<T: Transport> Io<T> {
                     fields: b"",
                 };
                 let body = handler.fail(&mut scene, &failure);
-                let request = Request { head: &self.head, input, path: b"", query: None, site, persistent };
+                let request = Request { head: &self.head, input, path: b"", query: None, host: None, site, persistent };
                 (request, Reply::Body(body))
             }
         };
@@ -282,25 +284,29 @@ impl<T: Transport> Io<T> {
         let head = start..progress.used;
         let input = self.input.get(head.clone()).unwrap_or_default();
         let mut scene = scene!(self);
+        scene.again = std::mem::take(&mut self.again);
         let routed = Request::route(scene.live, &self.head, input, &mut self.path, true);
         let limit = routed.as_ref().map_or(u64::MAX, |request| body_limit(scene.live, request.site));
         let too_long = is_over(&self.head, limit);
-        let here = progress.len.saturating_sub(progress.used) as u64;
-        let unsaved =
-            !matches!(self.head.framing, Framing::Length(length) if length <= here) && !scene.pool.is_free(head.len());
+        let here = progress.len.saturating_sub(progress.used);
+        let whole = match self.head.framing {
+            Framing::Length(length) => usize::try_from(length).ok().filter(|length| *length <= here),
+            _ => None,
+        };
+        let unsaved = whole.is_none() && !scene.pool.is_free(head.len());
         let waits = self.head.expect_continue && self.head.version == Version::Http11;
         let mut judged = None;
         if let Ok(request) = &routed
             && !too_long
             && !self.head.expect_other
-            && takes_body(&scene, request)
         {
+            let taken = takes_body(&scene, request);
             self.fields.clear();
-            let mut verdict = match unsaved {
+            let mut verdict = match unsaved && taken {
                 true => Verdict::Refuse(503),
                 false => self.plugins.request(&mut scene, request, &connection.peer, &mut self.fields),
             };
-            if verdict == Verdict::Continue {
+            if verdict == Verdict::Continue && taken {
                 match begin(&mut self.plugins, &mut scene, request, true) {
                     Handling::Begun(task) => {
                         connection.work = Work::Task(task);
@@ -320,7 +326,7 @@ impl<T: Transport> Io<T> {
                     Handling::NotMe | Handling::Answered => {}
                 }
             }
-            judged = Some(verdict).filter(|&verdict| verdict != Verdict::Continue);
+            judged = Some(verdict);
         }
         if judged == Some(Verdict::Later) {
             connection.session.put_back();
@@ -330,9 +336,15 @@ impl<T: Transport> Io<T> {
                 flow => flow,
             });
         }
+        let refused = judged.is_some_and(|verdict| verdict != Verdict::Continue);
+        if let Some(length) = whole.filter(|_| refused) {
+            connection.session.put_back();
+            progress.used += length;
+            return self.answer(connection, head, progress, false, judged);
+        }
         // Nobody reads it. A client that waits for our word, and one with much to send, gets its answer now; whether or how much of
-        // the body comes then is not worth finding out. So does one whose head there is no buffer for.
-        if waits || too_long || unsaved || judged.is_some() || is_over(&self.head, DISCARD_MAX) {
+        // the body comes then is not worth finding out. So does one whose head there is no buffer for, and one that is refused.
+        if waits || too_long || unsaved || refused || is_over(&self.head, DISCARD_MAX) {
             return self.answer(connection, head, progress, true, judged);
         }
         connection.session.allow(limit.min(DISCARD_MAX));
@@ -424,11 +436,8 @@ impl<T: Transport> Io<T> {
         if !self.parsed && parse_head(bytes, &mut self.head).is_err() {
             return Some(self.refuse(connection, 500));
         }
-        match self.answer(connection, head, progress, last, None) {
-            // Its body is gone: it can not be put back.
-            Some(Flow::Later) => Some(self.refuse(connection, 503)),
-            flow => flow,
-        }
+        // Its body would not have been awaited if a plugin had anything against it.
+        self.answer(connection, head, progress, last, Some(Verdict::Continue))
     }
 
     /// A chunked body is longer than its site takes, or than is worth passing over.

@@ -51,10 +51,15 @@ impl Peer {
         Ipv6Addr::from(self.address).to_canonical()
     }
 
+    /// The peer's address as a number; that of an IPv4 client is the number of its IPv4-mapped address (RFC 4291 section 2.5.5.2).
+    pub fn bits(&self) -> u128 {
+        u128::from_be_bytes(self.address)
+    }
+
     /// The network the peer is in, as a number that no other network has: an IPv4 address alone, the first 64 bits of an
     /// IPv6 address (RFC 6177: one site has at least those).
     pub fn network(&self) -> u64 {
-        let whole = u128::from_be_bytes(self.address);
+        let whole = self.bits();
         match whole >> 32 {
             // In a range that is reserved (RFC 4291 section 4), so that it is no IPv6 network.
             0xffff => 0x00ff_ffff_0000_0000 | (whole as u64 & 0xffff_ffff),

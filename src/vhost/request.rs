@@ -14,6 +14,8 @@ pub struct Request<'a> {
     pub path: &'a [u8],
     /// The query, without its `?`, not decoded.
     pub query: Option<&'a [u8]>,
+    /// The host it is for, without port: that of an absolute target, else of the Host field. Only HTTP/1.0 may name none.
+    pub host: Option<&'a [u8]>,
     /// Index of the site.
     pub site: u16,
     /// Whether the connection goes on after the answer.
@@ -62,7 +64,7 @@ impl<'a> Request<'a> {
                 room.get(..*len).unwrap_or_default()
             }
         };
-        Ok(Request { head, input, path, query, site, persistent })
+        Ok(Request { head, input, path, query, host, site, persistent })
     }
 
     /// The value of a field, when it was sent.

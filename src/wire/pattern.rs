@@ -102,6 +102,26 @@ impl Pattern {
             .ok_or(PatternError { at: 0, what: "too long: over 256 characters once its repeats are written out" })
     }
 
+    /// A pattern for a text itself, in which nothing has a meaning, in upper or lower case. Allocates, and takes memory, as
+    /// [`Pattern::compile`] does. None = it is empty, or longer than [`POSITIONS_MAX`] bytes.
+    pub fn of_text(text: &str) -> Option<Pattern> {
+        let mut positions = Vec::new();
+        for (number, byte) in text.bytes().enumerate() {
+            let (mut bytes, mut next) = (Set::default(), Set::default());
+            bytes.insert(byte.to_ascii_lowercase());
+            bytes.insert(byte.to_ascii_uppercase());
+            let last = number + 1 == text.len();
+            if !last {
+                next.insert(u8::try_from(number + 1).ok()?);
+            }
+            positions.push(Position { bytes, next, last, last_at_end: false });
+        }
+        let mut first = Set::default();
+        first.insert(0);
+        let all = !positions.is_empty();
+        all.then_some(Pattern { positions, first, restart: first, matches_all: false, matches_empty: false })
+    }
+
     /// Whether the pattern is found anywhere in `text`. Takes at most [`POSITIONS_MAX`] steps a byte, allocates nothing.
     pub fn is_match(&self, text: &[u8]) -> bool {
         if self.matches_all || (text.is_empty() && self.matches_empty) {

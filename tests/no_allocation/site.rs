@@ -121,6 +121,27 @@ impl Site {
             ("moved", "[HOST]\n    ServerName moved\n    DocumentRoot ../app\n    Redirect https://example.org/\n"),
             ("gone", "[HOST]\n    ServerName gone\n    DocumentRoot ../nowhere\n"),
         ];
+        if cfg!(feature = "plugin-mandril") {
+            let guarded = "[HOST]
+    ServerName guarded
+    DocumentRoot ../app
+[MANDRIL]
+    Allow address ::1 10.0.0.0/8
+    Deny method DELETE
+    Deny hotlink .
+    URL /Secret
+    Deny uri ^/private(/|$)
+[RATE]
+    Requests 10000
+";
+            let limited =
+                "[HOST]\n    ServerName limited\n    DocumentRoot ../app\n[RATE]\n    Requests 1\n    Seconds 86400\n";
+            fs::write(conf.join("sites/guarded"), guarded).unwrap();
+            fs::write(conf.join("sites/limited"), limited).unwrap();
+            fs::create_dir_all(conf.join("plugins/mandril")).unwrap();
+            let own = "[RULES]\n    IP 192.0.2.0/24\n    Deny uri ^/forbidden\n[RATE]\n    Addresses 64\n";
+            fs::write(conf.join("plugins/mandril/mandril.conf"), own).unwrap();
+        }
         // Files that are renamed now and then, and in every form.
         let log = |format: &str| match cfg!(feature = "plugin-logger") {
             true => format!("[LOGGER]\n    AccessLog ../log/access\n    ErrorLog ../log/error\n    Format {format}\n"),

@@ -66,6 +66,20 @@ const CATALOGUE: &[(&str, &str, u16)] = &[
     ("GET /missing", "Connection: close\n", 404),
 ];
 
+/// Requests that the rules of mandril are about, and the status of the answer. The site `limited` lets one request through a day.
+const RULED: &[(&str, u16)] = &[
+    ("GET / HTTP/1.1\nHost: guarded\n\n", 200),
+    ("GET /private/x HTTP/1.1\nHost: guarded\n\n", 403),
+    ("GET /%70rivate/ HTTP/1.1\nHost: guarded\n\n", 403),
+    ("GET /my/secret HTTP/1.1\nHost: guarded\n\n", 403),
+    ("GET / HTTP/1.1\nHost: guarded\nReferer: http://elsewhere/\n\n", 403),
+    ("GET / HTTP/1.1\nHost: guarded\nReferer: http://GUARDED:80/\n\n", 200),
+    ("DELETE / HTTP/1.1\nHost: guarded\n\n", 403),
+    ("POST /forbidden HTTP/1.1\nHost: guarded\nContent-Length: 4\n\nbody", 403),
+    ("GET / HTTP/1.1\nHost: limited\n\n", 429),
+    ("HEAD / HTTP/1.1\nHost: limited\n\n", 429),
+];
+
 /// Whole requests, and the status of the answer.
 const ODD: &[(&str, u16)] = &[
     ("GET /no/such/page HTTP/1.1\nHost: app\nAccept: text/html\n\n", 200),
@@ -140,6 +154,14 @@ impl<'a> Traffic<'a> {
             self.expect(&wire(text), status);
             if text.contains("HTTP/1.0\n\n") {
                 self.connection = None;
+            }
+        }
+        if cfg!(feature = "plugin-mandril") {
+            if self.rounds == 0 {
+                self.expect(&wire("GET / HTTP/1.1\nHost: limited\n\n"), 200);
+            }
+            for &(text, status) in RULED {
+                self.expect(&wire(text), status);
             }
         }
         self.expect(&get(&format!("/{}", "x".repeat(600))), 404);

@@ -6,6 +6,8 @@
 
 pub mod handlers;
 pub mod logger;
+#[cfg(feature = "plugin-mandril")]
+pub mod mandril;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -62,7 +64,16 @@ pub const PLUGINS: &[Plugin] = &[
         ..plugin("logger", cfg!(feature = "plugin-logger"))
     },
     absent("auth", &[named("AUTH")]),
-    absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
+    #[cfg(feature = "plugin-mandril")]
+    Plugin {
+        file: "mandril.conf",
+        sections: mandril::FILE,
+        site: mandril::SITE,
+        handler: Some(""),
+        ..plugin("mandril", true)
+    },
+    #[cfg(not(feature = "plugin-mandril"))]
+    Plugin { handler: Some(""), ..absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]) },
     absent_handler("dirlisting"),
     absent("duda", &[named("WEB_SERVICE")]),
     absent("cheetah", &[]),
@@ -81,6 +92,9 @@ pub struct OfSite {
     /// `[LOGGER]`.
     #[cfg(feature = "plugin-logger")]
     pub logger: logger::SiteLogs,
+    /// Rules.
+    #[cfg(feature = "plugin-mandril")]
+    pub mandril: mandril::OfSite,
 }
 
 /// What the plugins read in files of their own.
@@ -89,6 +103,9 @@ pub struct OfServer {
     /// logger.conf.
     #[cfg(feature = "plugin-logger")]
     pub logger: logger::LoggerFile,
+    /// Rules.
+    #[cfg(feature = "plugin-mandril")]
+    pub mandril: mandril::OfServer,
 }
 
 /// The directories that plugins make files in, each with the key that names it: for a sandbox to allow.
@@ -107,6 +124,8 @@ pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> Of
     OfSite {
         #[cfg(feature = "plugin-logger")]
         logger: logger::of_site(v, base, out),
+        #[cfg(feature = "plugin-mandril")]
+        mandril: mandril::of_site(v, out),
     }
 }
 
@@ -125,11 +144,13 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Base<'_>, out: &mu
             }
         };
         let raw = read_text(files, &path, content.into(), out);
-        let values = check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
-        let _ = (&values, base);
+        let v = check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        let _ = (&v, base);
         match plugin.name {
             #[cfg(feature = "plugin-logger")]
-            "logger" => own.logger = logger::of_file(&values, base, out),
+            "logger" => own.logger = logger::of_file(&v, base, out),
+            #[cfg(feature = "plugin-mandril")]
+            "mandril" => own.mandril = mandril::of_server(&v, out),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::wire::pattern::Pattern;
+use crate::wire::pattern::{POSITIONS_MAX, Pattern};
 
 fn matches(pattern: &str, text: &str) -> bool {
     let compiled = Pattern::compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
@@ -221,4 +221,30 @@ proptest! {
             pattern.is_match(text.as_bytes());
         }
     }
+}
+
+#[test]
+fn a_text_is_found_in_any_case() {
+    for (part, text, has) in [
+        ("/Imgs", "/imgs", true),
+        ("/Imgs", "/a/IMGS/b", true),
+        ("/Imgs", "//imgs", true),
+        ("/Imgs", "/img", false),
+        ("/Imgs", "", false),
+        ("/Imgs", "imgs", false),
+        ("aab", "xaAaB", true),
+        ("a.b", "/xA.Bx", true),
+        ("a.b", "/axb", false),
+        ("\u{e9} ~[1]$^\\", "/\u{e9} ~[1]$^\\x", true),
+    ] {
+        assert_eq!(Pattern::of_text(part).unwrap().is_match(text.as_bytes()), has, "{part} {text}");
+    }
+    for byte in 0..=127u8 {
+        let pattern = Pattern::of_text(&char::from(byte).to_string()).unwrap();
+        assert!((0..=255).all(|other: u8| pattern.is_match(&[other]) == other.eq_ignore_ascii_case(&byte)), "{byte}");
+    }
+    let longest = "x".repeat(POSITIONS_MAX);
+    let pattern = Pattern::of_text(&longest).unwrap();
+    assert!(pattern.is_match(longest.as_bytes()) && !pattern.is_match(&longest.as_bytes()[1..]));
+    assert!(Pattern::of_text(&(longest + "x")).is_none() && Pattern::of_text("").is_none());
 }
