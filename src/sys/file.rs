@@ -40,6 +40,8 @@ pub enum Kind {
     Regular,
     /// A directory.
     Directory,
+    /// A symbolic link that was not followed: never said of an open file.
+    Link,
     /// A socket, fifo, device or anything else.
     Other,
 }
@@ -160,13 +162,18 @@ struct Statx {
 
 /// Looks at an open file. Needs Linux 4.11.
 pub fn meta(file: BorrowedFd<'_>) -> Result<Meta, Errno> {
-    const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
     const AT_EMPTY_PATH: libc::c_int = 0x1000;
+    meta_at(file, c"", AT_EMPTY_PATH)
+}
+
+/// Looks at what a path beneath a directory leads to; `flags` are those of statx(2).
+pub(super) fn meta_at(directory: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result<Meta, Errno> {
+    const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
     // SAFETY: all-zero bytes are a valid Statx.
     let mut raw: Statx = unsafe { std::mem::zeroed() };
-    // SAFETY: an empty NUL-terminated path, and room for the 256 bytes the kernel writes (asserted below).
+    // SAFETY: a NUL-terminated path, and room for the 256 bytes the kernel writes (asserted below).
     let ret = unsafe {
-        libc::syscall(libc::SYS_statx, file.as_raw_fd(), c"".as_ptr(), AT_EMPTY_PATH, STATX_BASIC_STATS, &mut raw)
+        libc::syscall(libc::SYS_statx, directory.as_raw_fd(), path.as_ptr(), flags, STATX_BASIC_STATS, &mut raw)
     };
     const { assert!(std::mem::size_of::<Statx>() == 256) };
     check(ret as libc::c_int)?;
@@ -174,6 +181,7 @@ pub fn meta(file: BorrowedFd<'_>) -> Result<Meta, Errno> {
         kind: match u32::from(raw.mode) & 0o170_000 {
             0o100_000 => Kind::Regular,
             0o040_000 => Kind::Directory,
+            0o120_000 => Kind::Link,
             _ => Kind::Other,
         },
         size: raw.size,
