@@ -4,6 +4,7 @@
 //! A plugin that is compiled in has a module here with its sections, keys and what they resolve to. One that is not stays in
 //! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
 
+pub mod dirlisting;
 pub mod handlers;
 
 use std::fmt;
@@ -56,7 +57,12 @@ pub const PLUGINS: &[Plugin] = &[
     absent("logger", &[named("LOGGER")]),
     absent("auth", &[named("AUTH")]),
     absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
-    absent_handler("dirlisting"),
+    Plugin {
+        file: "dirhtml.conf",
+        sections: dirlisting::SECTIONS,
+        handler: Some(""),
+        ..plugin("dirlisting", cfg!(feature = "plugin-dirlisting"))
+    },
     absent("duda", &[named("WEB_SERVICE")]),
     absent("cheetah", &[]),
     absent_handler("cgi"),
@@ -74,7 +80,11 @@ pub struct OfSite {}
 
 /// What the plugins read in files of their own.
 #[derive(Clone, Debug, Default)]
-pub struct OfServer {}
+pub struct OfServer {
+    /// Listings of directories.
+    #[cfg(feature = "plugin-dirlisting")]
+    pub dirlisting: dirlisting::Dirlisting,
+}
 
 /// `v` are the checked entries of a site.
 pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> OfSite {
@@ -84,7 +94,8 @@ pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> Of
 
 /// Reads the files of the plugins in `dir`, where there are any.
 pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> OfServer {
-    let own = OfServer {};
+    #[allow(unused_mut)] // Where no plugin has a file of its own.
+    let mut own = OfServer::default();
     for plugin in PLUGINS.iter().filter(|plugin| plugin.built_in && !plugin.file.is_empty()) {
         let path = dir.join(plugin.name).join(plugin.file);
         let content = match files.read(&path) {
@@ -96,7 +107,12 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> Of
             }
         };
         let raw = read_text(files, &path, content.into(), out);
-        check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        let values = check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        match plugin.name {
+            #[cfg(feature = "plugin-dirlisting")]
+            "dirlisting" => own.dirlisting = dirlisting::resolve(&values, files, &dir.join(plugin.name), out),
+            _ => _ = &values,
+        }
     }
     own
 }
