@@ -115,7 +115,7 @@ pub const LISTINGS_MAX: usize = 32;
 
 /// Entries of a directory that a worker sorts at once, 266 bytes each. When there are more the directory is read again for those
 /// that follow.
-pub const LISTING_RECORDS: usize = 192;
+pub const LISTING_RECORDS: usize = 96;
 
 /// The three files of a theme together, bytes. The configuration refuses more.
 pub const THEME_MAX: usize = 32 * 1024;

@@ -16,13 +16,13 @@ use crate::sys::Errno;
 use crate::sys::directory::{entries, read_entries, seek};
 
 /// Bytes that are read of a directory at once.
-const READ_ROOM: usize = 8 * 1024;
+const READ_ROOM: usize = 4 * 1024;
 /// Room for both: what was read, and a path.
 pub(super) const SCRATCH: usize = READ_ROOM + PATH_ROOM + NAME_ROOM;
 /// Least that a part of an answer has, bytes, when no buffer is free to keep what the client does not take at once.
 const PART_MIN: usize = 1024;
 /// How often a directory is read for one part of an unsorted listing, so that one with nothing to show keeps nobody waiting.
-const READS_A_PART: usize = 16;
+const READS_A_PART: usize = 32;
 
 /// Which part of the answer is next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A handler for directories: `Match /.* dirlisting` in `[HANDLERS]`, or `Enabled On` in plugins/dirlisting/dirhtml.conf.
 //!
-//! Memory does not depend on how large a directory is. A worker has room for a few hundred entries. It reads the directory and keeps
+//! Memory does not depend on how large a directory is. A worker has room for about a hundred entries. It reads the directory and keeps
 //! the first of them in order; when these are written it reads again for those that follow, which are all that come behind the
 //! last one. So a listing remembers one entry and the open directory. Above `SortLimit` entries it is the place in the directory
 //! that is remembered, and they come as they stand there. What was put into the directory or taken out of it meanwhile is in the
