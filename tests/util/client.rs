@@ -134,6 +134,7 @@ impl Client {
     }
 
     /// Reads the body of an answer whose head was read, in chunks.
+    #[cfg(feature = "plugin-dirlisting")]
     #[track_caller]
     pub fn chunks(&mut self) -> Vec<u8> {
         self.take_chunks()
