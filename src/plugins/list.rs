@@ -60,6 +60,7 @@ macro_rules! plugins {
         }
 
         /// What the plugins take besides their code.
+        #[inline(never)]
         pub fn needs(config: &Config, workers: usize) -> Needs {
             handlers_need(config, workers)$(.and({
                 #[cfg(feature = $feature)]

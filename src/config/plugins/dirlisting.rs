@@ -1,18 +1,16 @@
 //! plugins/dirlisting/dirhtml.conf, and the themes beside it.
 #![cfg_attr(not(feature = "plugin-dirlisting"), allow(dead_code))]
 
-use std::borrow::Cow;
-use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::super::check::Values;
-use super::super::diagnostic::{Findings, Position};
+use super::super::diagnostic::Findings;
 use super::super::files::{Files, Trouble};
 use super::super::raw::RawEntry;
 use super::super::table::Reload::InPlace;
 use super::super::table::{Key, Kind, Section, key, number, page, section};
-use crate::limits::{LISTING_TITLE_MAX, THEME_ENTRY_MAX, THEME_MAX};
+use crate::limits::{LISTING_TITLE_MAX, THEME_MAX, THEME_PART_MAX};
 
 const D: &str = "DIRLISTING";
 
@@ -64,35 +62,15 @@ impl Default for Dirlisting {
     }
 }
 
-/// The look of a listing: three texts with macros in them.
+/// The look of a listing: three texts with macros in them, as [`next_macro`] finds them.
 #[derive(Clone, Debug, Default)]
 pub struct Theme {
-    /// What comes first.
-    pub header: Template,
-    /// What comes for each entry.
-    pub entry: Template,
-    /// What comes last.
-    pub footer: Template,
+    /// What comes first, what comes for each entry, what comes last.
+    pub texts: [Box<[u8]>; 3],
     /// The directory that the three are in.
     pub dir: Box<[u8]>,
 }
 
-/// A text cut at its macros.
-#[derive(Clone, Debug, Default)]
-pub struct Template {
-    text: Cow<'static, [u8]>,
-    pieces: Vec<Piece>,
-}
-
-/// A stretch of a text, and the macro behind it.
-#[derive(Clone, Debug)]
-struct Piece {
-    text: Range<u16>,
-    then: Option<Macro>,
-}
-
-/// Longest stretch of a text that is sent at once, bytes.
-const STRETCH: usize = 1024;
 /// Longest name of a file.
 const NAME_MAX: usize = 255;
 /// Most bytes that one byte comes to in HTML.
@@ -111,12 +89,10 @@ pub enum Macro {
     Sort(Column),
     /// How a column is sorted, as `aria-sort` says it: `ascending`, `descending` or `none`.
     Order(Column),
-    /// The whole name of an entry.
-    TargetTitle,
+    /// The name of an entry.
+    TargetName,
     /// The link to it.
     TargetUrl,
-    /// Its name.
-    TargetName,
     /// When it was modified.
     TargetTime,
     /// Its size, for people.
@@ -125,6 +101,18 @@ pub enum Macro {
     TargetBytes,
     /// `parent`, `directory` or `file`.
     TargetType,
+    /// The path, as a string of JSON.
+    JsonPath,
+    /// `true` or `false`.
+    JsonSorted,
+    /// What parts an entry from the one before.
+    JsonComma,
+    /// The name of an entry, as a string of JSON.
+    JsonName,
+    /// Its size, or `null`.
+    JsonSize,
+    /// When it was modified, by RFC 3339.
+    JsonTime,
 }
 
 /// What a listing is sorted by.
@@ -138,100 +126,65 @@ pub enum Column {
     Size,
 }
 
-/// The macros by their names, which stand between `%_` and `_%`.
-const MACROS: &[(&str, Macro)] = &[
-    ("html_title", Macro::HtmlTitle),
-    ("theme_path", Macro::ThemePath),
-    ("note", Macro::Note),
-    ("sort_name", Macro::Sort(Column::Name)),
-    ("sort_date", Macro::Sort(Column::Date)),
-    ("sort_size", Macro::Sort(Column::Size)),
-    ("order_name", Macro::Order(Column::Name)),
-    ("order_date", Macro::Order(Column::Date)),
-    ("order_size", Macro::Order(Column::Size)),
-    ("target_title", Macro::TargetTitle),
-    ("target_url", Macro::TargetUrl),
-    ("target_name", Macro::TargetName),
-    ("target_time", Macro::TargetTime),
-    ("target_size", Macro::TargetSize),
-    ("target_bytes", Macro::TargetBytes),
-    ("target_type", Macro::TargetType),
+/// The macros by their names with their end; each begins with `%_`. Those that say something of an entry come last.
+const MACROS: &[(&[u8], Macro)] = &[
+    (b"html_title_%", Macro::HtmlTitle),
+    (b"theme_path_%", Macro::ThemePath),
+    (b"note_%", Macro::Note),
+    (b"sort_name_%", Macro::Sort(Column::Name)),
+    (b"sort_date_%", Macro::Sort(Column::Date)),
+    (b"sort_size_%", Macro::Sort(Column::Size)),
+    (b"order_name_%", Macro::Order(Column::Name)),
+    (b"order_date_%", Macro::Order(Column::Date)),
+    (b"order_size_%", Macro::Order(Column::Size)),
+    (b"json_path_%", Macro::JsonPath),
+    (b"json_sorted_%", Macro::JsonSorted),
+    (b"target_title_%", Macro::TargetName),
+    (b"target_name_%", Macro::TargetName),
+    (b"target_url_%", Macro::TargetUrl),
+    (b"target_time_%", Macro::TargetTime),
+    (b"target_size_%", Macro::TargetSize),
+    (b"target_bytes_%", Macro::TargetBytes),
+    (b"target_type_%", Macro::TargetType),
+    (b"json_comma_%", Macro::JsonComma),
+    (b"json_name_%", Macro::JsonName),
+    (b"json_size_%", Macro::JsonSize),
+    (b"json_time_%", Macro::JsonTime),
 ];
 
-impl Macro {
-    /// The most that it can come to, bytes.
-    fn longest(self, dir: &[u8]) -> usize {
-        match self {
-            Macro::HtmlTitle => "Index of ".len() + LISTING_TITLE_MAX * ESCAPED + 3,
-            Macro::ThemePath => dir.len() * ESCAPED,
-            Macro::Note => 128,
-            Macro::TargetTitle | Macro::TargetName => NAME_MAX * ESCAPED + 1,
-            Macro::TargetUrl => NAME_MAX * 3 + 1,
-            _ => 32,
-        }
-    }
+/// How many of them stand for the same in every text.
+const ANYWHERE: usize = 11;
 
-    /// Whether it says something of an entry, so that there is nothing to say elsewhere.
-    fn is_of_entry(self) -> bool {
-        use Macro::{TargetBytes, TargetName, TargetSize, TargetTime, TargetTitle, TargetType, TargetUrl};
-        matches!(self, TargetTitle | TargetUrl | TargetName | TargetTime | TargetSize | TargetBytes | TargetType)
-    }
-}
-
-impl Template {
-    /// Cuts a text of at most [`THEME_MAX`] bytes. `unknown` is told of what looks like a macro and is none here: it stays as it is.
-    pub fn cut(text: Cow<'static, [u8]>, of_entry: bool, unknown: &mut dyn FnMut(Range<usize>)) -> Template {
-        let mut pieces = Vec::new();
-        let mut start = 0;
-        let mut at = 0;
-        while let Some(found) = find(&text, at, b"%_") {
-            let Some(end) = find(&text, found + 2, b"_%") else { break };
-            let name = text.get(found + 2..end).unwrap_or_default();
-            let known = MACROS.iter().find(|(known, it)| known.as_bytes() == name && (of_entry || !it.is_of_entry()));
-            if let Some((_, it)) = known {
-                push_pieces(&mut pieces, start..found, Some(*it));
-                start = end + 2;
-                at = start;
-            } else if !name.is_empty() && name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_') {
-                unknown(found..end + 2);
-                at = end + 2;
-            } else {
-                at = found + 2;
+/// The text up to the first macro, that macro, and the text behind it. None = there is none: the first is the whole. What looks like
+/// one and is not known, or says something of an entry where there is none, is text.
+pub fn next_macro(text: &[u8], of_entry: bool) -> (&[u8], Option<(Macro, &[u8])>) {
+    let known = if of_entry { MACROS } else { MACROS.get(..ANYWHERE).unwrap_or_default() };
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        let Some(name) = rest.strip_prefix(b"_") else { continue };
+        for (end, it) in known {
+            if let Some(behind) = name.strip_prefix(*end) {
+                return (text.get(..text.len() - rest.len() - 1).unwrap_or_default(), Some((*it, behind)));
             }
         }
-        push_pieces(&mut pieces, start..text.len(), None);
-        Template { text, pieces }
     }
+    (text, None)
+}
 
-    /// A piece: its text, and the macro behind it. None = there is no such piece: the text is at its end.
-    pub fn piece(&self, number: usize) -> Option<(&[u8], Option<Macro>)> {
-        let piece = self.pieces.get(number)?;
-        let text = self.text.get(usize::from(piece.text.start)..usize::from(piece.text.end));
-        Some((text.unwrap_or_default(), piece.then))
-    }
-
-    /// The most that it can come to, bytes.
-    fn longest(&self, dir: &[u8]) -> usize {
-        let of = |piece: &Piece| {
-            usize::from(piece.text.end - piece.text.start) + piece.then.map_or(0, |then| then.longest(dir))
+/// The most that a text can come to, bytes.
+fn longest(mut text: &[u8], of_entry: bool, dir: usize) -> usize {
+    let mut longest = text.len();
+    while let (_, Some((it, behind))) = next_macro(text, of_entry) {
+        longest += match it {
+            Macro::HtmlTitle | Macro::JsonPath => (LISTING_TITLE_MAX + 8) * ESCAPED,
+            Macro::ThemePath => dir * ESCAPED,
+            Macro::TargetName | Macro::TargetUrl | Macro::JsonName => (NAME_MAX + 1) * ESCAPED,
+            _ => 96,
         };
-        self.pieces.iter().map(of).sum()
+        text = behind;
     }
-}
-
-fn find(text: &[u8], from: usize, what: &[u8; 2]) -> Option<usize> {
-    let rest = text.get(from..)?;
-    rest.windows(what.len()).position(|window| window == what).map(|at| from + at)
-}
-
-/// Adds a stretch in parts that can be sent at once.
-fn push_pieces(pieces: &mut Vec<Piece>, mut text: Range<usize>, then: Option<Macro>) {
-    while text.len() > STRETCH {
-        let end = text.start + STRETCH;
-        pieces.push(Piece { text: text.start as u16..end as u16, then: None });
-        text.start = end;
-    }
-    pieces.push(Piece { text: text.start as u16..text.end as u16, then });
+    longest
 }
 
 /// `dir` is the plugin's directory.
@@ -255,15 +208,10 @@ fn theme(entry: &RawEntry<'_>, files: &dyn Files, dir: &Path, out: &mut Findings
     let dir = dir.join("themes").join(name);
     let mut theme = Theme { dir: dir.as_os_str().as_bytes().into(), ..Theme::default() };
     let mut left = THEME_MAX;
-    let parts = [
-        ("header.theme", &mut theme.header, false),
-        ("entry.theme", &mut theme.entry, true),
-        ("footer.theme", &mut theme.footer, false),
-    ];
-    for (file, template, of_entry) in parts {
+    for (text, file) in theme.texts.iter_mut().zip(["header.theme", "entry.theme", "footer.theme"]) {
         let path = dir.join(file);
-        let text = match files.read(&path) {
-            Ok(text) => text,
+        match files.read(&path) {
+            Ok(content) => *text = content.into(),
             // Those that the original came with: whoever has its file gets listings.
             Err(Trouble::Missing) if matches!(name, "bootstrap" | "guineo") => {
                 out.warning(
@@ -276,29 +224,17 @@ fn theme(entry: &RawEntry<'_>, files: &dyn Files, dir: &Path, out: &mut Findings
                 let what = format_args!("cannot read {}: {what}", path.display());
                 return out.refuse(&entry.value_at, what);
             }
-        };
-        let Some(rest) = left.checked_sub(text.len()) else {
-            let what = format_args!("the files of the theme come to more than {THEME_MAX} bytes: make them shorter");
-            return out.refuse(&entry.value_at, what);
-        };
-        left = rest;
-        let mut unknown = Vec::new();
-        *template = Template::cut(text.into(), of_entry, &mut |found| unknown.push(found));
-        for found in unknown {
-            let before = template.text.get(..found.start).unwrap_or_default();
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u32;
-            let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() as u32 + 1;
-            let name = String::from_utf8_lossy(template.text.get(found).unwrap_or_default());
-            let what = format_args!("{name} means nothing here and is sent as it is");
-            out.warning(&Position { file: &path, line, column }, what);
         }
-    }
-    let longest = theme.entry.longest(&theme.dir);
-    if longest > THEME_ENTRY_MAX {
-        let what = format_args!(
-            "by entry.theme one entry could come to {longest} bytes, and {THEME_ENTRY_MAX} are the most: make it shorter"
-        );
-        return out.refuse(&entry.value_at, what);
+        let longest = longest(text, file == "entry.theme", theme.dir.len());
+        let rest = left.checked_sub(text.len());
+        if rest.is_none() || longest > THEME_PART_MAX {
+            let what = format_args!(
+                "{} makes the theme too long: {THEME_MAX} bytes are the most for its files, and {THEME_PART_MAX} for what one of them can come to ({longest})",
+                path.display()
+            );
+            return out.refuse(&entry.value_at, what);
+        }
+        left = rest.unwrap_or(0);
     }
     Some(theme)
 }
@@ -308,52 +244,46 @@ mod tests {
     use super::*;
 
     /// The pieces of a text.
-    fn cut(text: &'static str, of_entry: bool) -> Vec<(String, Option<Macro>)> {
-        let template = Template::cut(text.as_bytes().into(), of_entry, &mut |_| {});
-        let pieces = (0..).map_while(|number| template.piece(number));
-        pieces.map(|(text, then)| (String::from_utf8(text.to_vec()).unwrap(), then)).collect()
-    }
-
-    /// What of a text looks like a macro and is none.
-    fn unknown(text: &'static str, of_entry: bool) -> Vec<&'static str> {
-        let mut unknown = Vec::new();
-        let _ = Template::cut(text.as_bytes().into(), of_entry, &mut |found| unknown.push(&text[found]));
-        unknown
+    fn cut(mut text: &str, of_entry: bool) -> Vec<(&str, Option<Macro>)> {
+        let mut pieces = Vec::new();
+        loop {
+            let (before, found) = next_macro(text.as_bytes(), of_entry);
+            pieces.push((std::str::from_utf8(before).unwrap(), found.map(|(it, _)| it)));
+            let Some((_, behind)) = found else { return pieces };
+            text = std::str::from_utf8(behind).unwrap();
+        }
     }
 
     #[test]
-    fn a_theme_is_cut_at_its_macros() {
-        let text = "<a href=\"%_target_url_%\">%_target_name_%</a>";
+    fn macros_are_found() {
+        let pieces = cut("<a href=\"%_target_url_%\">%_target_name_%</a>", true);
         let wanted = [("<a href=\"", Some(Macro::TargetUrl)), ("\">", Some(Macro::TargetName)), ("</a>", None)];
-        assert_eq!(cut(text, true), wanted.map(|(text, then)| (text.to_string(), then)));
-        assert!(unknown(text, true).is_empty());
+        assert_eq!(pieces, wanted);
+        assert_eq!(cut("%_ %%_note_%%", false), [("%_ %", Some(Macro::Note)), ("%", None)]);
+        for (end, it) in MACROS {
+            let text = format!("%_{}", std::str::from_utf8(end).unwrap());
+            assert_eq!(cut(&text, true), [("", Some(*it)), ("", None)], "{text}");
+        }
     }
 
     #[test]
     fn what_is_no_macro_stays() {
-        for text in ["", "100 %", "%_", "%__%", "%_Note_%", "%_no such_%", "%_note", "%%__%%"] {
-            assert_eq!(cut(text, true), [(text.to_string(), None)], "{text}");
-            assert!(unknown(text, true).is_empty(), "{text}");
+        for text in
+            ["", "100 %", "%_", "%__%", "%_Note_%", "%_no such_%", "%_note", "%_note_", "%%__%%", "a%_nonesuch_%b"]
+        {
+            assert_eq!(cut(text, true), [(text, None)]);
         }
-        assert_eq!(cut("a%_nonesuch_%b", true), [("a%_nonesuch_%b".to_string(), None)]);
-        assert_eq!(unknown("a%_nonesuch_%b", true), ["%_nonesuch_%"]);
-        assert_eq!(unknown("%_target_url_%", false), ["%_target_url_%"], "there is no entry");
-        // What stands behind it is looked at all the same.
-        let pieces = cut("%_ %_note_%", false);
-        assert_eq!(pieces, [("%_ ".to_string(), Some(Macro::Note)), (String::new(), None)]);
+        assert_eq!(cut("%_target_url_%", false), [("%_target_url_%", None)], "there is no entry");
+        for (number, (end, _)) in MACROS.iter().enumerate() {
+            let text = format!("%_{}", std::str::from_utf8(end).unwrap());
+            let of_entry = ["target_title", "target_name", "json_name", "json_comma", "json_size", "json_time"];
+            let is = text.contains("target") || of_entry.iter().any(|name| text.contains(name));
+            assert_eq!(number >= ANYWHERE, is, "{text}");
+        }
     }
 
     #[test]
-    fn long_texts_come_in_parts() {
-        let text: &'static str = "0123456789".repeat(300).leak();
-        let pieces = cut(text, false);
-        assert_eq!(pieces.iter().map(|(text, _)| text.len()).collect::<Vec<_>>(), [1024, 1024, 952]);
-        assert_eq!(pieces.into_iter().map(|(text, _)| text).collect::<String>(), text);
-    }
-
-    #[test]
-    fn the_longest_that_an_entry_can_come_to() {
-        let template = Template::cut(b"<%_target_url_%><%_theme_path_%>".as_slice().into(), true, &mut |_| {});
-        assert_eq!(template.longest(b"/t"), 4 + 766 + 12);
+    fn the_longest_that_a_text_can_come_to() {
+        assert_eq!(longest(b"<%_target_url_%><%_theme_path_%>", true, 2), 32 + 1536 + 12);
     }
 }

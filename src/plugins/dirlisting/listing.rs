@@ -1,5 +1,6 @@
 //! One listing under way: what it remembers between two parts of its answer, and how a part is written.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::http::output::{Output, Sink};
@@ -7,9 +8,8 @@ use crate::limits::{INPUT_ROOM, PATH_ROOM};
 use crate::plugin::handler::Produced;
 use crate::plugin::scene::{Scene, Stream};
 use crate::plugins::dirlisting::Tools;
-use crate::plugins::dirlisting::json;
-use crate::plugins::dirlisting::order::{Mark, NAME_ROOM, Order, Records};
-use crate::plugins::dirlisting::page::{Shown, View};
+use crate::plugins::dirlisting::order::{Mark, NAME_ROOM, Order};
+use crate::plugins::dirlisting::page::{BUILT_IN, JSON, Shown, View};
 use crate::plugins::dirlisting::source::Source;
 use crate::storage::pool::BufferId;
 use crate::sys::Errno;
@@ -29,12 +29,10 @@ const READS_A_PART: usize = 32;
 enum Part {
     /// Before anything is written: are there few enough entries to sort them?
     Count,
-    /// This piece of the header.
-    Header(u16),
+    Header,
     Parent,
     Entries,
-    /// This piece of the footer.
-    Footer(u16),
+    Footer,
     End,
 }
 
@@ -73,10 +71,10 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Writes something as a whole. False = not in this part any more.
-    fn put(&mut self, write: &mut dyn FnMut(&mut Output)) -> bool {
+    /// Writes a text of a theme as a whole. False = not in this part any more.
+    fn put(&mut self, view: &View<'_>, text: &[u8], shown: Option<&Shown<'_>>) -> bool {
         let mark = self.out.len();
-        write(self.out);
+        view.push(self.out, text, shown);
         let fits = !self.out.overflowed() && (self.out.len() <= self.limit || mark == self.start);
         if !fits && mark > self.start {
             self.out.truncate(mark);
@@ -124,83 +122,69 @@ impl Progress {
 
     /// Writes until the part is full or all is written.
     fn write(&mut self, tools: &mut Tools, source: Source<'_>, to: &mut Writing<'_>) -> Result<(), Errno> {
-        let Tools { scratch, records, built_in, .. } = tools;
         let config = &source.live.config().plugins.dirlisting;
-        let theme = config.theme.as_ref().unwrap_or(built_in);
         if self.part == Part::Count {
-            self.sorted = self.select(scratch, records, source, config.sort_limit)?;
-            self.part = Part::Header(0);
+            self.sorted = self.select(tools, source, config.sort_limit)?;
+            self.part = Part::Header;
         }
-        let view = View { theme, path: source.path, order: self.order, sorted: self.sorted, limit: config.sort_limit };
-        loop {
-            self.part = match self.part {
-                Part::Count | Part::End => return Ok(()),
-                Part::Header(_) if self.json => {
-                    if !to.put(&mut |out| json::push_head(out, source.path)) {
-                        return Ok(());
-                    }
-                    Part::Entries
-                }
-                Part::Footer(_) if self.json => {
-                    if !to.put(&mut |out| json::push_foot(out, view.sorted)) {
-                        return Ok(());
-                    }
-                    Part::End
-                }
-                Part::Header(number) => {
-                    let mut there = true;
-                    if !to.put(&mut |out| there = view.push_piece(out, &theme.header, number.into(), None)) {
-                        return Ok(());
-                    }
-                    if there { Part::Header(number + 1) } else { Part::Parent }
-                }
-                Part::Footer(number) => {
-                    let mut there = true;
-                    if !to.put(&mut |out| there = view.push_piece(out, &theme.footer, number.into(), None)) {
-                        return Ok(());
-                    }
-                    if there { Part::Footer(number + 1) } else { Part::End }
-                }
-                Part::Parent => {
-                    let parent = Shown { name: b"..", meta: None };
-                    if !source.is_top() && !to.put(&mut |out| view.push_entry(out, &parent)) {
-                        return Ok(());
-                    }
-                    Part::Entries
-                }
-                Part::Entries => {
-                    let through = match self.sorted {
-                        true => self.write_sorted(scratch, records, source, &view, to)?,
-                        false => self.write_as_they_come(scratch, source, &view, to)?,
-                    };
-                    if !through {
-                        return Ok(());
-                    }
-                    Part::Footer(0)
-                }
+        let (texts, dir) = match &config.theme {
+            _ if self.json => (JSON, &[][..]),
+            Some(theme) => (theme.texts.each_ref().map(|text| &**text), &*theme.dir),
+            None => (BUILT_IN, &[][..]),
+        };
+        let [header, entry, footer] = texts;
+        let view = View { dir, path: source.path, order: self.order, sorted: self.sorted, limit: config.sort_limit };
+        if self.part == Part::Header {
+            if !to.put(&view, header, None) {
+                return Ok(());
+            }
+            self.part = Part::Parent;
+        }
+        if self.part == Part::Parent {
+            let parent = Shown { name: b"..", meta: None, first: true };
+            if !self.json && !source.is_top() && !to.put(&view, entry, Some(&parent)) {
+                return Ok(());
+            }
+            self.part = Part::Entries;
+        }
+        if self.part == Part::Entries {
+            let through = match self.sorted {
+                true => self.write_sorted(tools, source, &view, entry, to)?,
+                false => self.write_as_they_come(tools, source, &view, entry, to)?,
             };
+            if !through {
+                return Ok(());
+            }
+            self.part = Part::Footer;
         }
+        if self.part == Part::Footer && to.put(&view, footer, None) {
+            self.part = Part::End;
+        }
+        Ok(())
     }
 
-    /// Writes an entry.
-    fn put(&mut self, view: &View<'_>, shown: &Shown<'_>, to: &mut Writing<'_>) -> bool {
-        let fits = match self.json {
-            true => to.put(&mut |out| json::push_entry(out, self.first, shown)),
-            false => to.put(&mut |out| view.push_entry(out, shown)),
-        };
+    /// Writes an entry, unless it is gone by now. False = not in this part any more.
+    #[inline(never)]
+    fn put(
+        &mut self,
+        source: Source<'_>,
+        name: &CStr,
+        room: &mut [u8],
+        view: &View<'_>,
+        text: &[u8],
+        to: &mut Writing<'_>,
+    ) -> bool {
+        let Some(meta) = source.examine(name, room) else { return true };
+        let shown = Shown { name: name.to_bytes(), meta: Some(meta), first: self.first };
+        let fits = to.put(view, text, Some(&shown));
         self.first &= !fits;
         fits
     }
 
     /// Puts the next entries in order into the records. False = there are too many to be sorted.
-    fn select(
-        &mut self,
-        scratch: &mut [u8],
-        records: &mut Records,
-        source: Source<'_>,
-        limit: u32,
-    ) -> Result<bool, Errno> {
-        let (read, room) = scratch.split_at_mut_checked(READ_ROOM).ok_or(Errno::INVAL)?;
+    fn select(&mut self, tools: &mut Tools, source: Source<'_>, limit: u32) -> Result<bool, Errno> {
+        let (read, room) = tools.scratch.split_at_mut_checked(READ_ROOM).ok_or(Errno::INVAL)?;
+        let records = &mut tools.records;
         records.clear(self.number);
         seek(source.directory, 0)?;
         let after = self.after.as_ref().map(Mark::key);
@@ -217,7 +201,7 @@ impl Progress {
                 if left == 0 {
                     return Ok(false);
                 }
-                left = left.saturating_sub(1);
+                left -= 1;
                 let Some(key) = source.key(&entry, self.order, room) else { continue };
                 if after.is_none_or(|after| self.order.compare(&key, &after).is_gt()) {
                     records.offer(self.order, &key);
@@ -229,31 +213,27 @@ impl Progress {
     /// Writes entries in order. True = that were all.
     fn write_sorted(
         &mut self,
-        scratch: &mut [u8],
-        records: &mut Records,
+        tools: &mut Tools,
         source: Source<'_>,
         view: &View<'_>,
+        text: &[u8],
         to: &mut Writing<'_>,
     ) -> Result<bool, Errno> {
         loop {
-            let own = records.owner == self.number;
-            if own && let Some(key) = records.next() {
+            let own = tools.records.owner == self.number;
+            if own && let Some(key) = tools.records.next() {
                 let mark = Mark::new(&key);
-                let room = scratch.get_mut(READ_ROOM..).unwrap_or_default();
-                // It may be gone by now, or another.
-                if let Some(meta) = source.examine(mark.name(), room) {
-                    let shown = Shown { name: key.name, meta: Some(&meta) };
-                    if !self.put(view, &shown, to) {
-                        return Ok(false);
-                    }
+                let room = tools.scratch.get_mut(READ_ROOM..).unwrap_or_default();
+                if !self.put(source, mark.name(), room, view, text, to) {
+                    return Ok(false);
                 }
                 self.after = Some(mark);
-                records.advance();
-            } else if own && records.are_all() {
+                tools.records.advance();
+            } else if own && tools.records.are_all() {
                 return Ok(true);
             } else {
                 // All places were taken by entries before these, or by another listing.
-                self.select(scratch, records, source, u32::MAX)?;
+                self.select(tools, source, u32::MAX)?;
             }
         }
     }
@@ -261,12 +241,13 @@ impl Progress {
     /// Writes entries in the order of the directory. True = that were all.
     fn write_as_they_come(
         &mut self,
-        scratch: &mut [u8],
+        tools: &mut Tools,
         source: Source<'_>,
         view: &View<'_>,
+        text: &[u8],
         to: &mut Writing<'_>,
     ) -> Result<bool, Errno> {
-        let (read, room) = scratch.split_at_mut_checked(READ_ROOM).ok_or(Errno::INVAL)?;
+        let (read, room) = tools.scratch.split_at_mut_checked(READ_ROOM).ok_or(Errno::INVAL)?;
         seek(source.directory, self.position)?;
         for _ in 0..READS_A_PART {
             let len = read_entries(source.directory, read)?;
@@ -274,11 +255,8 @@ impl Progress {
                 return Ok(true);
             }
             for entry in entries(read.get(..len).unwrap_or_default()) {
-                if let Some(meta) = source.look(&entry, room) {
-                    let shown = Shown { name: entry.name.to_bytes(), meta: Some(&meta) };
-                    if !self.put(view, &shown, to) {
-                        return Ok(false);
-                    }
+                if source.shows(&entry) && !self.put(source, entry.name, room, view, text, to) {
+                    return Ok(false);
                 }
                 self.position = entry.next;
             }

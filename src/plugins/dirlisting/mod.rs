@@ -8,7 +8,6 @@
 //! that is remembered, and they come as they stand there. What was put into the directory or taken out of it meanwhile is in the
 //! listing or not; a directory that is removed has no further entries.
 
-mod json;
 mod listing;
 mod order;
 mod page;
@@ -19,7 +18,6 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::config::Config;
-use crate::config::plugins::dirlisting::Theme;
 use crate::http::output::Sink;
 use crate::limits::LISTINGS_MAX;
 use crate::plugin::handler::{Asked, Call, Handler, Handling, Produced};
@@ -40,7 +38,6 @@ use crate::wire::head::Name;
 struct Tools {
     scratch: Region,
     records: Records,
-    built_in: Theme,
     number: u32,
 }
 
@@ -92,8 +89,7 @@ impl Handler for Dirlisting {
         if !is_asked_for(live.config()) {
             return Ok(Dirlisting { tools: None, listings: Vec::new() });
         }
-        let (scratch, records) = (Region::new(SCRATCH)?, Records::new()?);
-        let tools = Some(Tools { scratch, records, built_in: page::built_in(), number: 0 });
+        let tools = Some(Tools { scratch: Region::new(SCRATCH)?, records: Records::new(), number: 0 });
         Ok(Dirlisting { tools, listings: Vec::with_capacity(LISTINGS_MAX) })
     }
 
@@ -104,8 +100,7 @@ impl Handler for Dirlisting {
             Err(errno) => return Handling::Refuse(refusal(errno)),
         };
         let json = request.field(Name::Accept).is_some_and(accepts_json);
-        let place = if request.is_head() { None } else { self.listings.iter().position(Option::is_none) };
-        let place = place.unwrap_or(self.listings.len());
+        let place = self.listings.iter().position(Option::is_none).unwrap_or(self.listings.len());
         let buffer = match request.is_head() {
             true => None,
             false if place < LISTINGS_MAX => scene.pool.take(request.path.len()),

@@ -2,16 +2,12 @@
 
 use std::cmp::Ordering;
 use std::ffi::CStr;
-use std::io;
 
 use crate::config::plugins::dirlisting::Column;
 use crate::limits::LISTING_RECORDS;
-use crate::sys::memory::Region;
 
 /// Room for a name with its NUL, bytes. No file system for devices has longer ones; those are left out.
 pub(super) const NAME_ROOM: usize = 256;
-/// Bytes of a record: the value, whether it is a directory, the length of the name, the name with its NUL.
-const RECORD: usize = 8 + 1 + 1 + NAME_ROOM;
 
 /// How a listing is sorted. Directories come first, but by date.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,8 +68,8 @@ fn by_name(a: &[u8], b: &[u8]) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-/// An entry's key, kept: where a listing goes on.
-#[derive(Clone, Debug)]
+/// An entry's key, kept.
+#[derive(Debug)]
 pub(super) struct Mark {
     directory: bool,
     value: u64,
@@ -104,7 +100,8 @@ impl Mark {
 
 /// The first [`LISTING_RECORDS`] of all entries that were offered, in order.
 pub(super) struct Records {
-    room: Region,
+    /// Taken at the start, and touched when first used.
+    room: Vec<Mark>,
     /// Places of the records, in the order of the entries.
     order: heapless::Vec<u8, LISTING_RECORDS>,
     /// How many were taken.
@@ -119,11 +116,11 @@ const _: () = assert!(LISTING_RECORDS <= 256, "places are bytes");
 
 impl Records {
     /// Bytes that it takes.
-    pub(super) const BYTES: usize = LISTING_RECORDS * RECORD;
+    pub(super) const BYTES: usize = LISTING_RECORDS * size_of::<Mark>();
 
-    pub(super) fn new() -> io::Result<Records> {
-        let room = Region::new(Records::BYTES)?;
-        Ok(Records { room, order: heapless::Vec::new(), taken: 0, more: false, owner: 0 })
+    pub(super) fn new() -> Records {
+        let room = Vec::with_capacity(LISTING_RECORDS);
+        Records { room, order: heapless::Vec::new(), taken: 0, more: false, owner: 0 }
     }
 
     /// Forgets what was offered.
@@ -133,31 +130,13 @@ impl Records {
     }
 
     fn get(&self, place: u8) -> Option<Key<'_>> {
-        let start = usize::from(place) * RECORD;
-        let (value, rest) = self.room.get(start..start + RECORD)?.split_first_chunk::<8>()?;
-        let [directory, len, name @ ..] = rest else { return None };
-        let name = name.get(..usize::from(*len))?;
-        Some(Key { directory: *directory != 0, value: u64::from_ne_bytes(*value), name })
-    }
-
-    fn set(&mut self, place: u8, key: &Key<'_>) {
-        let start = usize::from(place) * RECORD;
-        let room = self.room.get_mut(start..start + RECORD).and_then(|room| room.split_first_chunk_mut::<8>());
-        if let Some((value, [directory, len, name @ ..])) = room
-            && let Some(name) = name.get_mut(..key.name.len())
-        {
-            *value = key.value.to_ne_bytes();
-            *directory = u8::from(key.directory);
-            *len = key.name.len() as u8;
-            name.copy_from_slice(key.name);
-        }
+        self.room.get(usize::from(place)).map(Mark::key)
     }
 
     /// Keeps an entry, if it is one of the first. Its name must have room.
     pub(super) fn offer(&mut self, order: Order, key: &Key<'_>) {
-        let at = self.order.partition_point(|&place| {
-            self.get(place).is_some_and(|other| order.compare(&other, key) == Ordering::Less)
-        });
+        let before = |&place: &u8| self.get(place).is_some_and(|other| order.compare(&other, key) == Ordering::Less);
+        let at = self.order.partition_point(before);
         let mut place = self.order.len() as u8;
         if self.order.is_full() {
             self.more = true;
@@ -167,7 +146,11 @@ impl Records {
             }
             self.order.pop();
         }
-        self.set(place, key);
+        match self.room.get_mut(usize::from(place)) {
+            Some(mark) => *mark = Mark::new(key),
+            // Within what was taken at the start: this does not allocate.
+            None => self.room.push(Mark::new(key)),
+        }
         let _ = self.order.insert(at, place);
     }
 
@@ -267,7 +250,7 @@ mod tests {
                 .collect();
             let mut sorted = keys.clone();
             sorted.sort_by(|a, b| order.compare(a, b));
-            let mut records = Records::new().unwrap();
+            let mut records = Records::new();
             let mut got = Vec::new();
             let mut after: Option<Mark> = None;
             loop {

@@ -1,26 +1,31 @@
-//! A listing as HTML: what the macros of a theme stand for.
+//! What the macros of a theme stand for. JSON is one more theme.
 
-use crate::config::plugins::dirlisting::{Column, Macro, Template, Theme};
+use crate::config::plugins::dirlisting::{Column, Macro, next_macro};
 use crate::http::output::Sink;
 use crate::limits::LISTING_TITLE_MAX;
 use crate::plugins::dirlisting::order::Order;
-use crate::plugins::dirlisting::text::{push_html, push_size, push_time, push_url};
+use crate::plugins::dirlisting::text::{push_html, push_json, push_size, push_time, push_url};
 use crate::sys::file::{Kind, Meta};
+use crate::wire::date::{ISO_DATE_LEN, write_iso_date};
+
+/// What comes first, what comes for each entry, what comes last.
+pub(super) type Texts<'a> = [&'a [u8]; 3];
 
 /// The built-in theme.
-pub(super) fn built_in() -> Theme {
-    let cut = |text: &'static str, of_entry| Template::cut(text.as_bytes().into(), of_entry, &mut |_| {});
-    Theme {
-        header: cut(include_str!("theme/header.theme"), false),
-        entry: cut(include_str!("theme/entry.theme"), true),
-        footer: cut(include_str!("theme/footer.theme"), false),
-        dir: Box::default(),
-    }
-}
+pub(super) const BUILT_IN: Texts<'static> =
+    [include_bytes!("theme/header.theme"), include_bytes!("theme/entry.theme"), include_bytes!("theme/footer.theme")];
 
-/// What a page is about.
+/// A listing in JSON.
+pub(super) const JSON: Texts<'static> = [
+    b"{\"path\": %_json_path_%, \"entries\": [",
+    b"%_json_comma_%\n  {\"name\": %_json_name_%, \"url\": \"%_target_url_%\", \"type\": \"%_target_type_%\", \"size\": %_json_size_%, \"modified\": \"%_json_time_%\"}",
+    b"], \"sorted\": %_json_sorted_%}\n",
+];
+
+/// What is written about.
 pub(super) struct View<'a> {
-    pub(super) theme: &'a Theme,
+    /// The theme's directory.
+    pub(super) dir: &'a [u8],
     pub(super) path: &'a [u8],
     pub(super) order: Order,
     pub(super) sorted: bool,
@@ -32,110 +37,98 @@ pub(super) struct View<'a> {
 pub(super) struct Shown<'a> {
     pub(super) name: &'a [u8],
     /// None = the link to the directory above.
-    pub(super) meta: Option<&'a Meta>,
-}
-
-impl Shown<'_> {
-    pub(super) fn is_directory(&self) -> bool {
-        self.meta.is_none_or(|meta| meta.kind == Kind::Directory)
-    }
+    pub(super) meta: Option<Meta>,
+    /// There is none before it.
+    pub(super) first: bool,
 }
 
 impl View<'_> {
-    /// Writes a piece of a template. False = it has no such piece.
-    pub(super) fn push_piece(
-        &self,
-        out: &mut dyn Sink,
-        template: &Template,
-        number: usize,
-        shown: Option<&Shown<'_>>,
-    ) -> bool {
-        let Some((text, then)) = template.piece(number) else { return false };
-        out.push(text);
-        if let Some(then) = then {
-            self.push_macro(out, then, shown);
-        }
-        true
-    }
-
-    /// Writes an entry.
-    pub(super) fn push_entry(&self, out: &mut dyn Sink, shown: &Shown<'_>) {
-        let mut number = 0;
-        while self.push_piece(out, &self.theme.entry, number, Some(shown)) {
-            number += 1;
+    /// Writes a text of a theme, that of an entry with the entry.
+    pub(super) fn push(&self, out: &mut dyn Sink, mut text: &[u8], shown: Option<&Shown<'_>>) {
+        loop {
+            let (before, found) = next_macro(text, shown.is_some());
+            out.push(before);
+            let Some((it, behind)) = found else { return };
+            match shown {
+                Some(shown) => self.push_of_entry(out, it, shown),
+                None => self.push_macro(out, it),
+            }
+            text = behind;
         }
     }
 
-    fn push_macro(&self, out: &mut dyn Sink, it: Macro, shown: Option<&Shown<'_>>) {
+    #[inline(never)]
+    fn push_macro(&self, out: &mut dyn Sink, it: Macro) {
         match it {
             Macro::HtmlTitle => {
                 out.push(b"Index of ");
-                match self.path.get(..LISTING_TITLE_MAX) {
-                    Some(start) if start.len() < self.path.len() => {
-                        push_html(out, start);
-                        out.push("\u{2026}".as_bytes());
-                    }
-                    _ => push_html(out, self.path),
+                let start = self.path.get(..LISTING_TITLE_MAX);
+                push_html(out, start.unwrap_or(self.path));
+                if start.is_some() {
+                    out.push("\u{2026}".as_bytes());
                 }
             }
-            Macro::ThemePath => push_html(out, &self.theme.dir),
-            Macro::Note if self.sorted => {}
-            Macro::Note => {
+            Macro::ThemePath => push_html(out, self.dir),
+            Macro::Note if !self.sorted => {
                 out.push(b"This directory has more than ");
                 out.push_decimal(self.limit.into());
                 out.push(b" entries: they stand in its own order, unsorted.");
             }
             Macro::Sort(column) => {
-                let turn = self.sorted && self.order.by == column && !self.order.descending;
-                for part in ["?sort=", name(column), "&amp;order=", if turn { "desc" } else { "asc" }] {
-                    out.push(part.as_bytes());
-                }
+                out.push(match column {
+                    Column::Name => b"?sort=name&amp;order=",
+                    Column::Date => b"?sort=date&amp;order=",
+                    Column::Size => b"?sort=size&amp;order=",
+                });
+                let turn = self.order == Order { by: column, descending: false };
+                out.push(if turn { b"desc" } else { b"asc" });
             }
-            Macro::Order(column) => out.push(match self.order {
-                Order { by, descending } if self.sorted && by == column => {
-                    if descending {
-                        b"descending"
-                    } else {
-                        b"ascending"
-                    }
-                }
-                _ => b"none",
+            Macro::Order(column) => out.push(match self.sorted && self.order.by == column {
+                false => b"none",
+                true if self.order.descending => b"descending",
+                true => b"ascending",
             }),
-            _ => {
-                if let Some(shown) = shown {
-                    push_target(out, it, shown);
+            Macro::JsonPath => push_json(out, self.path),
+            Macro::JsonSorted => out.push(if self.sorted { b"true" } else { b"false" }),
+            _ => {}
+        }
+    }
+
+    fn push_of_entry(&self, out: &mut dyn Sink, it: Macro, shown: &Shown<'_>) {
+        let Shown { name, meta, first } = *shown;
+        let (kind, size, mtime) = meta.map_or((Kind::Directory, 0, 0), |meta| (meta.kind, meta.size, meta.mtime));
+        let directory = kind == Kind::Directory;
+        match it {
+            Macro::TargetName | Macro::TargetUrl => {
+                let push = if it == Macro::TargetUrl { push_url } else { push_html };
+                push(out, name);
+                if directory {
+                    out.push(b"/");
                 }
             }
+            Macro::TargetType => out.push(match meta {
+                None => b"parent",
+                Some(_) if directory => b"directory",
+                Some(_) => b"file",
+            }),
+            Macro::TargetTime if meta.is_some() => push_time(out, mtime),
+            Macro::TargetTime => out.push(b"-"),
+            Macro::TargetSize | Macro::JsonSize if directory => {
+                out.push(if it == Macro::JsonSize { b"null" } else { b"-" });
+            }
+            Macro::TargetSize => push_size(out, size),
+            Macro::TargetBytes if directory => {}
+            Macro::TargetBytes | Macro::JsonSize => out.push_decimal(size),
+            Macro::JsonComma if first => {}
+            Macro::JsonComma => out.push(b","),
+            Macro::JsonName => push_json(out, name),
+            Macro::JsonTime => {
+                let mut date = [0; ISO_DATE_LEN];
+                write_iso_date(mtime, &mut date);
+                out.push(&date);
+            }
+            _ => self.push_macro(out, it),
         }
-    }
-}
-
-fn name(column: Column) -> &'static str {
-    match column {
-        Column::Name => "name",
-        Column::Date => "date",
-        Column::Size => "size",
-    }
-}
-
-fn push_target(out: &mut dyn Sink, it: Macro, shown: &Shown<'_>) {
-    let slash: &[u8] = if shown.is_directory() { b"/" } else { b"" };
-    match (it, shown.meta) {
-        (Macro::TargetUrl, _) => {
-            push_url(out, shown.name);
-            out.push(slash);
-        }
-        (Macro::TargetType, None) => out.push(b"parent"),
-        (Macro::TargetType, _) => out.push(if shown.is_directory() { b"directory" } else { b"file" }),
-        (Macro::TargetTime, Some(meta)) => push_time(out, meta.mtime),
-        (Macro::TargetSize, Some(meta)) if !shown.is_directory() => push_size(out, meta.size),
-        (Macro::TargetBytes, Some(meta)) if !shown.is_directory() => out.push_decimal(meta.size),
-        (Macro::TargetTime | Macro::TargetSize, _) => out.push(b"-"),
-        (Macro::TargetTitle | Macro::TargetName, _) => {
-            push_html(out, shown.name);
-            out.push(slash);
-        }
-        _ => {}
     }
 }
 
@@ -144,27 +137,33 @@ mod tests {
     use super::*;
     use crate::http::output::Output;
 
+    const VIEW: View<'_> = View {
+        dir: b"",
+        path: b"/%_note_%/",
+        order: Order { by: Column::Name, descending: false },
+        sorted: true,
+        limit: 1,
+    };
+
     #[test]
     fn the_built_in_theme_is_small_and_needs_nothing_else() {
         let header = include_str!("theme/header.theme");
         let css = header.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).unwrap();
         assert!(css.len() < 2048, "{} bytes of CSS", css.len());
-        for text in [header, include_str!("theme/entry.theme"), include_str!("theme/footer.theme")] {
+        for text in BUILT_IN {
+            let text = std::str::from_utf8(text).unwrap();
             assert!(!text.contains("://") && !text.contains("src=") && !text.contains("url("), "{text}");
         }
     }
 
     #[test]
     fn names_that_look_like_macros_are_names() {
-        let theme = built_in();
-        let order = Order { by: Column::Name, descending: false };
-        let view = View { theme: &theme, path: b"/%_note_%/", order, sorted: true, limit: 1 };
         let meta =
             Meta { kind: Kind::Regular, size: 5, mtime: 0, mtime_ns: 0, inode: 1, device: 1, ctime: 0, ctime_ns: 0 };
-        let shown = Shown { name: b"%_target_url_%\"<b>", meta: Some(&meta) };
+        let shown = Shown { name: b"%_target_url_%\"<b>", meta: Some(meta), first: true };
         let mut out = Output::new(4096).unwrap();
-        view.push_entry(&mut out, &shown);
-        view.push_macro(&mut out, Macro::HtmlTitle, None);
+        VIEW.push(&mut out, BUILT_IN[1], Some(&shown));
+        VIEW.push(&mut out, b"%_html_title_%", None);
         let text = std::str::from_utf8(out.bytes()).unwrap();
         assert!(text.contains("href=\"%25_target_url_%25%22%3Cb%3E\""), "{text}");
         assert!(text.contains("<bdi>%_target_url_%&quot;&lt;b&gt;</bdi>"), "{text}");
@@ -173,12 +172,9 @@ mod tests {
 
     #[test]
     fn a_long_path_is_cut_in_the_title() {
-        let theme = built_in();
-        let path = [b'"'; 4000];
-        let order = Order { by: Column::Name, descending: false };
-        let view = View { theme: &theme, path: &path, order, sorted: true, limit: 1 };
+        let view = View { path: &[b'"'; 4000], ..VIEW };
         let mut out = Output::new(8192).unwrap();
-        view.push_macro(&mut out, Macro::HtmlTitle, None);
+        view.push(&mut out, b"%_html_title_%", None);
         assert_eq!(out.len(), "Index of ".len() + 512 * 6 + 3);
     }
 }

@@ -33,10 +33,13 @@ impl Source<'_> {
         self.live.config().server.user_dir.as_ref().and_then(|_| self.path.strip_prefix(b"/~"))
     }
 
-    /// Whether an entry of this name may be shown.
-    fn shows(&self, name: &[u8]) -> bool {
+    /// Whether an entry may be shown, as far as its name and what is known of it tell.
+    #[inline(never)]
+    pub(super) fn shows(&self, entry: &Entry<'_>) -> bool {
+        let name = entry.name.to_bytes();
         let hidden = self.live.config().plugins.dirlisting.hidden;
-        !matches!(name, b"." | b"..") && name.len() < NAME_ROOM && (hidden || name.first() != Some(&b'.'))
+        let named = !matches!(name, b"." | b"..") && name.len() < NAME_ROOM;
+        named && (hidden || name.first() != Some(&b'.')) && entry.kind != Some(Kind::Other)
     }
 
     /// What an entry is now. None = it is gone, or nothing that is served; a link is what it leads to, if links are followed and it
@@ -66,7 +69,7 @@ impl Source<'_> {
     /// What decides about an entry's place. None = it is not shown.
     pub(super) fn key<'e>(&self, entry: &Entry<'e>, order: Order, room: &mut [u8]) -> Option<Key<'e>> {
         let name = entry.name.to_bytes();
-        if !self.shows(name) || entry.kind == Some(Kind::Other) {
+        if !self.shows(entry) {
             return None;
         }
         if order.by == Column::Name
@@ -84,13 +87,5 @@ impl Source<'_> {
             Column::Size => meta.size,
         };
         Some(Key { directory, value, name })
-    }
-
-    /// What an entry is, for one that is shown in the order of the directory.
-    pub(super) fn look(&self, entry: &Entry<'_>, room: &mut [u8]) -> Option<Meta> {
-        if !self.shows(entry.name.to_bytes()) || entry.kind == Some(Kind::Other) {
-            return None;
-        }
-        self.examine(entry.name, room)
     }
 }

@@ -7,6 +7,7 @@ use crate::wire::date::{DATE_LEN, write_date};
 const REPLACEMENT: &[u8] = b"\xEF\xBF\xBD";
 
 /// Writes bytes, those that are not plain as `escape` writes them.
+#[inline(never)]
 fn push_escaped(out: &mut dyn Sink, text: &[u8], is_plain: fn(u8) -> bool, escape: fn(&mut dyn Sink, u8)) {
     let mut rest = text;
     while !rest.is_empty() {
@@ -24,6 +25,7 @@ fn push_escaped(out: &mut dyn Sink, text: &[u8], is_plain: fn(u8) -> bool, escap
 }
 
 /// The same for what has to be UTF-8.
+#[inline(never)]
 fn push_text(out: &mut dyn Sink, text: &[u8], is_plain: fn(u8) -> bool, escape: fn(&mut dyn Sink, u8)) {
     for chunk in text.utf8_chunks() {
         push_escaped(out, chunk.valid().as_bytes(), is_plain, escape);
