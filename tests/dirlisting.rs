@@ -587,19 +587,15 @@ fn write_theme_files(server: &Server, files: &[(&str, &str)]) {
 fn configurations_that_are_wrong() {
     let long = "%_target_name_%".repeat(16);
     for (lines, files, wanted) in [
-        ("Theme nonesuch", &[][..], "dirhtml.conf:2:11: cannot read "),
-        ("Theme ../x", &[], "dirhtml.conf:2:11: Theme cannot be \"../x\""),
+        ("Theme nonesuch", &[][..], "dirhtml.conf:2:11: theme nonesuch: "),
+        ("Theme ../x", &[], "write the name of a directory in plugins/dirlisting/themes"),
         ("Theme half", &[("header.theme", "")], "themes/half/entry.theme: no such file or directory"),
         (
             "Theme half",
             &[("header.theme", ""), ("entry.theme", &long), ("footer.theme", "")],
-            "/entry.theme makes the theme too long: ",
+            "/entry.theme: this makes the theme too long",
         ),
-        (
-            "Theme half",
-            &[("header.theme", &"x".repeat(40_000))],
-            "/header.theme makes the theme too long: 32768 bytes are the most",
-        ),
+        ("Theme half", &[("header.theme", &"x".repeat(40_000))], "/header.theme: this makes the theme too long"),
         ("SortLimit many", &[], "dirhtml.conf:2:15: SortLimit cannot be \"many\""),
         ("SortLimit 10001", &[], "dirhtml.conf:2:15: SortLimit cannot be \"10001\""),
         ("Enable On", &[], "dirhtml.conf:2:5: unknown key Enable in [DIRLISTING]: did you mean Enabled?"),

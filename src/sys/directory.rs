@@ -16,7 +16,7 @@ pub fn open_to_read(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Reads the next entries (getdents64(2)) into a buffer, which [`entries`] understands; it should have room for 4 KB. 0 = that were
+/// Reads the next entries (getdents64(2)) into a buffer, which [`Entries`] understands; it should have room for 4 KB. 0 = that were
 /// all. A directory that was removed has no entries.
 pub fn read_entries(directory: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the pointer and length are those of one live, writable slice.
@@ -54,23 +54,29 @@ pub struct Entry<'a> {
 }
 
 /// The entries in what [`read_entries`] has read, in the order of the directory, `.` and `..` among them.
-pub fn entries(mut read: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    // struct linux_dirent64: inode (8 bytes), place of the next (8), length of this (2), kind (1), name with its NUL.
-    std::iter::from_fn(move || {
-        let next = i64::from_ne_bytes(read.get(8..16)?.try_into().ok()?);
-        let len = u16::from_ne_bytes(read.get(16..18)?.try_into().ok()?);
-        let kind = match *read.get(18)? {
+pub struct Entries<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Entry<'a>> {
+        // struct linux_dirent64: inode (8 bytes), place of the next (8), length of this (2), kind (1), name with its NUL.
+        let (_, rest) = self.0.split_first_chunk::<8>()?;
+        let (next, rest) = rest.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (kind, name) = rest.split_first()?;
+        let kind = match *kind {
             libc::DT_REG => Some(Kind::Regular),
             libc::DT_DIR => Some(Kind::Directory),
             libc::DT_LNK => Some(Kind::Link),
             libc::DT_UNKNOWN => None,
             _ => Some(Kind::Other),
         };
-        let (entry, rest) = read.split_at_checked(usize::from(len))?;
-        let name = CStr::from_bytes_until_nul(entry.get(19..)?).ok()?;
-        read = rest;
-        Some(Entry { name, kind, next })
-    })
+        let name = CStr::from_bytes_until_nul(name).ok()?;
+        self.0 = self.0.get(usize::from(u16::from_ne_bytes(*len)).max(1)..)?;
+        Some(Entry { name, kind, next: i64::from_ne_bytes(*next) })
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +128,7 @@ mod tests {
             if len == 0 {
                 break;
             }
-            for entry in entries(&buffer[..len]) {
+            for entry in Entries(&buffer[..len]) {
                 names.push(entry.name.to_owned());
                 places.push(entry.next);
                 let meta = meta_of_entry(directory.as_fd(), entry.name).unwrap();
@@ -140,7 +146,7 @@ mod tests {
         for at in [0, 1, 50, 103] {
             seek(directory.as_fd(), places[at]).unwrap();
             let len = read_entries(directory.as_fd(), &mut buffer).unwrap();
-            assert_eq!(entries(&buffer[..len]).next().unwrap().name, &*names[at]);
+            assert_eq!(Entries(&buffer[..len]).next().unwrap().name, &*names[at]);
         }
         let mut sorted = names.clone();
         sorted.sort();
@@ -159,7 +165,7 @@ mod tests {
         let tree = Tree::new("half");
         let len = read_entries(tree.open().as_fd(), &mut buffer).unwrap();
         for cut in 0..len {
-            let all = entries(&buffer[..cut]).count();
+            let all = Entries(&buffer[..cut]).count();
             assert!(all < 2, "{cut} of {len}");
         }
     }

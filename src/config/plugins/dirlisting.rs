@@ -200,18 +200,28 @@ pub(super) fn resolve(v: &Values<'_>, files: &dyn Files, dir: &Path, out: &mut F
 
 fn theme(entry: &RawEntry<'_>, files: &dyn Files, dir: &Path, out: &mut Findings) -> Option<Theme> {
     let name = entry.value;
-    if name == "." || name == ".." || name.bytes().any(|byte| byte == b'/') {
-        let what =
-            format_args!("Theme cannot be \"{name}\": write the name of a directory in plugins/dirlisting/themes");
-        return out.refuse(&entry.value_at, what);
-    }
     let dir = dir.join("themes").join(name);
     let mut theme = Theme { dir: dir.as_os_str().as_bytes().into(), ..Theme::default() };
     let mut left = THEME_MAX;
     for (text, file) in theme.texts.iter_mut().zip(["header.theme", "entry.theme", "footer.theme"]) {
         let path = dir.join(file);
-        match files.read(&path) {
-            Ok(content) => *text = content.into(),
+        let read = match name {
+            _ if name == ".." || name.bytes().any(|byte| byte == b'/') => {
+                Err(Trouble::Other("write the name of a directory in plugins/dirlisting/themes".into()))
+            }
+            _ => files.read(&path),
+        };
+        let why = match read {
+            Ok(content) => {
+                *text = content.into();
+                let fits =
+                    text.len() <= left && longest(text, file == "entry.theme", theme.dir.len()) <= THEME_PART_MAX;
+                left = left.saturating_sub(text.len());
+                if fits {
+                    continue;
+                }
+                Trouble::Other("this makes the theme too long, see docs/plugins/DIRLISTING.md: shorten it".into())
+            }
             // Those that the original came with: whoever has its file gets listings.
             Err(Trouble::Missing) if matches!(name, "bootstrap" | "guineo") => {
                 out.warning(
@@ -220,21 +230,9 @@ fn theme(entry: &RawEntry<'_>, files: &dyn Files, dir: &Path, out: &mut Findings
                 );
                 return None;
             }
-            Err(what) => {
-                let what = format_args!("cannot read {}: {what}", path.display());
-                return out.refuse(&entry.value_at, what);
-            }
-        }
-        let longest = longest(text, file == "entry.theme", theme.dir.len());
-        let rest = left.checked_sub(text.len());
-        if rest.is_none() || longest > THEME_PART_MAX {
-            let what = format_args!(
-                "{} makes the theme too long: {THEME_MAX} bytes are the most for its files, and {THEME_PART_MAX} for what one of them can come to ({longest})",
-                path.display()
-            );
-            return out.refuse(&entry.value_at, what);
-        }
-        left = rest.unwrap_or(0);
+            Err(why) => why,
+        };
+        return out.refuse(&entry.value_at, format_args!("theme {name}: {}: {why}", path.display()));
     }
     Some(theme)
 }

@@ -13,7 +13,7 @@ use crate::plugins::dirlisting::page::{BUILT_IN, JSON, Shown, View};
 use crate::plugins::dirlisting::source::Source;
 use crate::storage::pool::BufferId;
 use crate::sys::Errno;
-use crate::sys::directory::{entries, read_entries, seek};
+use crate::sys::directory::{Entries, read_entries, seek};
 
 /// Bytes that are read of a directory at once.
 const READ_ROOM: usize = 4 * 1024;
@@ -194,7 +194,7 @@ impl Progress {
             if len == 0 {
                 return Ok(true);
             }
-            for entry in entries(read.get(..len).unwrap_or_default()) {
+            for entry in Entries(read.get(..len).unwrap_or_default()) {
                 if matches!(entry.name.to_bytes(), b"." | b"..") {
                     continue;
                 }
@@ -254,7 +254,7 @@ impl Progress {
             if len == 0 {
                 return Ok(true);
             }
-            for entry in entries(read.get(..len).unwrap_or_default()) {
+            for entry in Entries(read.get(..len).unwrap_or_default()) {
                 if source.shows(&entry) && !self.put(source, entry.name, room, view, text, to) {
                     return Ok(false);
                 }

@@ -30,14 +30,16 @@ impl Order {
     /// The order that a query asks for: `sort=name|date|size` and `order=asc|desc`. What it does not say is as by default.
     pub(super) fn of_query(query: &[u8]) -> Order {
         let mut order = Order { by: Column::Name, descending: false };
+        let columns: [(&[u8], Column); 3] =
+            [(b"sort=name", Column::Name), (b"sort=date", Column::Date), (b"sort=size", Column::Size)];
         for part in query.split(|&byte| byte == b'&') {
-            match part {
-                b"sort=name" => order.by = Column::Name,
-                b"sort=date" => order.by = Column::Date,
-                b"sort=size" => order.by = Column::Size,
-                b"order=asc" => order.descending = false,
-                b"order=desc" => order.descending = true,
-                _ => {}
+            for (name, by) in columns {
+                if part == name {
+                    order.by = by;
+                }
+            }
+            if part.starts_with(b"order=") {
+                order.descending = part.ends_with(b"=desc");
             }
         }
         order
@@ -78,6 +80,8 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    // Not inlined: it is made where entries are many and where they are few.
+    #[inline(never)]
     pub(super) fn new(key: &Key<'_>) -> Mark {
         let mut mark = Mark { directory: key.directory, value: key.value, len: 0, name: [0; NAME_ROOM] };
         let len = key.name.len().min(NAME_ROOM - 1);

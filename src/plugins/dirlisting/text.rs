@@ -101,10 +101,9 @@ pub(super) fn push_size(out: &mut dyn Sink, size: u64) {
 pub(super) fn push_time(out: &mut dyn Sink, seconds: i64) {
     let mut date = [0; DATE_LEN];
     write_date(seconds, &mut date);
-    for (part, behind) in [(5..7, b"-"), (8..11, b"-"), (12..16, b" "), (17..22, b"")] as [(_, &[u8]); 4] {
-        out.push(date.get(part).unwrap_or_default());
-        out.push(behind);
-    }
+    // `Sun, 06 Nov 1994 08:49:37 GMT`
+    (date[7], date[11]) = (b'-', b'-');
+    out.push(&date[5..22]);
 }
 
 #[cfg(test)]
