@@ -114,6 +114,22 @@ pub const LATE_MS: u32 = 1000;
 /// How long a request waits for a plugin to come to a verdict, milliseconds. Then it is answered 503.
 pub const VERDICT_MS: u32 = 30_000;
 
+/// Listings of directories that a worker has under way at once, each with a descriptor. One more is answered 503.
+pub const LISTINGS_MAX: usize = 32;
+
+/// Entries of a directory that a worker sorts at once, 266 bytes each. When there are more the directory is read again for those
+/// that follow.
+pub const LISTING_RECORDS: usize = 96;
+
+/// The three files of a theme together, bytes. The configuration refuses more.
+pub const THEME_MAX: usize = 32 * 1024;
+
+/// What each of them may come to, with the longest names there can be, bytes: it is written at once. The configuration refuses more.
+pub const THEME_PART_MAX: usize = 24 * 1024;
+
+/// Bytes of a path that the title of a listing shows; the rest is left out.
+pub const LISTING_TITLE_MAX: usize = 512;
+
 /// Descriptors that the plugins of a worker watch at once. One more is refused to the plugin.
 pub const WATCHES_MAX: usize = 64;
 

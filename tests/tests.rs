@@ -22,6 +22,9 @@ mod conditions;
 /// What a server gives up: rights, files outside of its root directory, whatever is not configured; and configurations that
 /// anyone may write.
 mod confinement;
+/// Listings of directories: what is in them, in which order, in which form.
+#[cfg(feature = "plugin-dirlisting")]
+mod dirlisting;
 /// What the documents name is there.
 mod docs;
 /// Error pages.

@@ -218,7 +218,7 @@ fn look<'a>(
             drop(file);
             look_index(live, root, room, site, variant)
         }
-        Kind::Other => Outcome::Status(403),
+        Kind::Link | Kind::Other => Outcome::Status(403),
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sys::clock::wall_seconds;
 use crate::sys::{pipe, stderr};
-use crate::wire::date::{ISO_LEN, write_iso};
+use crate::wire::date::{ISO_DATE_LEN, write_iso_date};
 
 /// The name the server goes by in messages.
 const NAME: &str = "monkey";
@@ -108,8 +108,8 @@ static PIPE: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
 fn to_pipe(level: ::log::Level, message: Arguments<'_>) -> bool {
     let to = PIPE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(to) = &*to else { return false };
-    let mut time = [0; ISO_LEN];
-    write_iso(wall_seconds(), &mut time);
+    let mut time = [0; ISO_DATE_LEN];
+    write_iso_date(wall_seconds(), &mut time);
     let time = std::str::from_utf8(&time).unwrap_or_default();
     let pid = std::process::id();
     let line = Line::render(format_args!("{time} {NAME}[{pid}] {level}: "), message);

@@ -4,6 +4,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::config::Config;
+use crate::plugin::hooks::Needs;
 use crate::plugin::scene::Scene;
 use crate::storage::pool::Pool;
 use crate::vhost::live::Live;
@@ -80,6 +82,13 @@ pub trait Handler: Sized + Send + 'static {
     fn is_on(live: &Live) -> bool {
         let _ = live;
         false
+    }
+
+    /// What it will take under a configuration with so many workers. A reload that needs more than there was at the start is refused,
+    /// or has another server take over.
+    fn needs(config: &Config, workers: usize) -> Needs {
+        let _ = (config, workers);
+        Needs::default()
     }
 
     /// Takes the memory of one worker. May allocate.

@@ -40,6 +40,14 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Whether this is enough where `other` is needed.
+    pub fn covers(self, other: Needs) -> bool {
+        self.process >= other.process
+            && self.worker >= other.worker
+            && self.process_files >= other.process_files
+            && self.worker_files >= other.worker_files
+    }
+
     /// Both together.
     pub fn and(self, other: Needs) -> Needs {
         Needs {

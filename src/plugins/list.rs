@@ -60,12 +60,24 @@ macro_rules! plugins {
         }
 
         /// What the plugins take besides their code.
+        #[inline(never)]
         pub fn needs(config: &Config, workers: usize) -> Needs {
-            let _ = (config, workers);
-            Needs::default()$(.and({
+            handlers_need(config, workers)$(.and({
                 #[cfg(feature = $feature)]
                 let needs = <$plugin as Plugin>::needs(config, workers);
                 #[cfg(not(feature = $feature))]
+                let needs = Needs::default();
+                needs
+            }))*
+        }
+
+        /// The part of it that handlers take.
+        pub fn handlers_need(config: &Config, workers: usize) -> Needs {
+            let _ = (config, workers);
+            Needs::default()$(.and({
+                #[cfg(feature = $hfeature)]
+                let needs = <$Handler as Handler>::needs(config, workers);
+                #[cfg(not(feature = $hfeature))]
                 let needs = Needs::default();
                 needs
             }))*

@@ -1,6 +1,8 @@
 //! The plugins, each in a folder and behind a cargo feature of its own, and the two lists by which the server knows them. Nothing
 //! outside of this file asks which of them are built in.
 
+#[cfg(feature = "plugin-dirlisting")]
+pub mod dirlisting;
 #[cfg(feature = "plugin-hello")]
 pub mod hello;
 #[cfg(feature = "plugin-liana")]
@@ -40,6 +42,7 @@ list::plugins! {
     }
     /// Those that answer requests.
     handlers {
+        "plugin-dirlisting" dirlisting: Dirlisting = dirlisting::Dirlisting;
         "plugin-metrics" metrics: Metrics = metrics::Metrics;
         "plugin-hello" hello: Hello = hello::Hello;
         "test-switches" probe: Probe = trial::probe::Probes;

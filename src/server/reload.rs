@@ -6,6 +6,7 @@ use ::log::{Level, error, info, warn};
 
 use crate::config::{Config, LogTarget, Options, Scheduler as Mode, Server, Severity};
 use crate::log;
+use crate::plugins::handlers_need;
 use crate::server::budget::heap_bytes;
 use crate::server::confine;
 use crate::server::link::Word;
@@ -92,6 +93,10 @@ impl Scheduler {
         }
         self.confinement.needs_restart(&config, &mut keys);
         self.plugins.needs_restart(&config, &mut keys);
+        // They can not refuse it themselves, as a plugin with hooks can.
+        if !self.handlers.covers(handlers_need(&config, self.host.workers())) {
+            keys.push("memory of a handler");
+        }
         if heap_bytes(grown) > self.heap {
             if !kept {
                 error!("reload refused: needs restart: MemoryLimit: {} KB of configuration", grown / 1024);

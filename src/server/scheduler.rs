@@ -9,6 +9,7 @@ use ::log::info;
 
 use crate::config::Options;
 use crate::plugin::events::Watches;
+use crate::plugin::hooks::Needs;
 use crate::plugin::host::Host;
 use crate::plugins::Plugins;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
@@ -35,6 +36,8 @@ pub(super) struct Scheduler {
     pub(super) confinement: Confinement,
     /// Bytes the heap may come to hold.
     pub(super) heap: usize,
+    /// What the handlers were given at the start.
+    pub(super) handlers: Needs,
     /// The listeners it accepts from; none in ReusePort mode, where each worker has its own.
     pub(super) listeners: Vec<Listener>,
     pub(super) acceptor: Acceptor,

@@ -16,7 +16,7 @@ use crate::log;
 use crate::plugin::events::Watches;
 use crate::plugin::host::Host;
 use crate::plugin::stats::WorkerStats;
-use crate::plugins::{DefaultTransport, PluginError, Plugins};
+use crate::plugins::{DefaultTransport, PluginError, Plugins, handlers_need};
 use crate::server::acceptor::Acceptor;
 use crate::server::addresses::Addresses;
 use crate::server::boot::{Boot, divide, identity};
@@ -172,6 +172,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         options,
         confinement,
         heap: budget.heap,
+        handlers: handlers_need(live.config(), budget.workers),
         listeners,
         signals,
         notifier,

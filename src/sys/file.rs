@@ -40,6 +40,8 @@ pub enum Kind {
     Regular,
     /// A directory.
     Directory,
+    /// A symbolic link that was not followed: never said of an open file.
+    Link,
     /// A socket, fifo, device or anything else.
     Other,
 }
@@ -169,7 +171,8 @@ pub fn meta_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<Meta, Errno> {
     look(directory, name, libc::AT_SYMLINK_NOFOLLOW)
 }
 
-fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result<Meta, Errno> {
+/// Looks at what a path beneath a directory leads to; `flags` are those of statx(2).
+pub(super) fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result<Meta, Errno> {
     const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
     // SAFETY: all-zero bytes are a valid Statx.
     let mut raw: Statx = unsafe { std::mem::zeroed() };
@@ -182,6 +185,7 @@ fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result<Meta, E
         kind: match u32::from(raw.mode) & 0o170_000 {
             0o100_000 => Kind::Regular,
             0o040_000 => Kind::Directory,
+            0o120_000 => Kind::Link,
             _ => Kind::Other,
         },
         size: raw.size,

@@ -9,6 +9,7 @@ pub mod child;
 pub mod clock;
 pub mod confine;
 pub mod credentials;
+pub mod directory;
 mod environment;
 pub mod epoll;
 pub mod errno;

@@ -123,20 +123,23 @@ pub fn write_date(secs: i64, out: &mut [u8; DATE_LEN]) {
     out[23..25].copy_from_slice(&two_digits(second % 60));
 }
 
-/// Length of a date by [`write_iso`], bytes.
-pub const ISO_LEN: usize = 20;
+/// Length of a date by [`write_iso_date`], bytes.
+pub const ISO_DATE_LEN: usize = 20;
 
-/// RFC 3339 section 5.6: writes `secs` since 1970 as `2026-11-22T04:23:16Z`. Times outside the years 1970 to 9999 become the nearest
-/// one inside.
-pub fn write_iso(secs: i64, out: &mut [u8; ISO_LEN]) {
-    let mut date = [0; DATE_LEN];
-    write_date(secs, &mut date);
-    let month = MONTHS.iter().position(|name| name[..] == date[8..11]).unwrap_or(0);
+/// RFC 3339 section 5.6: writes `secs` since 1970 as date-time in UTC, such as `1994-11-06T08:49:37Z`. Times outside the years 1970
+/// to 9999 become the nearest one inside.
+pub fn write_iso_date(secs: i64, out: &mut [u8; ISO_DATE_LEN]) {
+    let secs = secs.clamp(0, LAST).unsigned_abs();
+    let (year, month, day) = civil(secs / 86_400);
+    let second = secs % 86_400;
     *out = *b"0000-00-00T00:00:00Z";
-    out[0..4].copy_from_slice(&date[12..16]);
+    out[0..2].copy_from_slice(&two_digits(year / 100));
+    out[2..4].copy_from_slice(&two_digits(year % 100));
     out[5..7].copy_from_slice(&two_digits(month as u64 + 1));
-    out[8..10].copy_from_slice(&date[5..7]);
-    out[11..19].copy_from_slice(&date[17..25]);
+    out[8..10].copy_from_slice(&two_digits(day));
+    out[11..13].copy_from_slice(&two_digits(second / 3600));
+    out[14..16].copy_from_slice(&two_digits(second / 60 % 60));
+    out[17..19].copy_from_slice(&two_digits(second % 60));
 }
 
 fn two_digits(number: u64) -> [u8; 2] {
@@ -182,6 +185,24 @@ mod tests {
     }
 
     #[test]
+    fn iso_dates_are_the_same_days() {
+        for (secs, text) in [
+            (-1, "1970-01-01T00:00:00Z"),
+            (784_111_777, "1994-11-06T08:49:37Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            // Days of the old year that belong to the first week of the new one, and the other way round.
+            (1_735_603_200, "2024-12-31T00:00:00Z"),
+            (1_609_459_199, "2020-12-31T23:59:59Z"),
+            (1_609_459_200, "2021-01-01T00:00:00Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            let mut out = [0; ISO_DATE_LEN];
+            write_iso_date(secs, &mut out);
+            assert_eq!(std::str::from_utf8(&out), Ok(text));
+        }
+    }
+
+    #[test]
     fn known_dates() {
         for (secs, text) in [
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
@@ -207,8 +228,8 @@ mod tests {
             (951_782_400, "2000-02-29T00:00:00Z"),
             (LAST, "9999-12-31T23:59:59Z"),
         ] {
-            let mut out = [0; ISO_LEN];
-            write_iso(secs, &mut out);
+            let mut out = [0; ISO_DATE_LEN];
+            write_iso_date(secs, &mut out);
             assert_eq!(out, text.as_bytes());
         }
     }

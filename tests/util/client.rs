@@ -133,6 +133,13 @@ impl Client {
         answer
     }
 
+    /// Reads the body of an answer whose head was read, in chunks.
+    #[cfg(feature = "plugin-dirlisting")]
+    #[track_caller]
+    pub fn chunks(&mut self) -> Vec<u8> {
+        self.take_chunks()
+    }
+
     /// Reads a body in chunks, without extensions and trailers.
     #[track_caller]
     fn take_chunks(&mut self) -> Vec<u8> {

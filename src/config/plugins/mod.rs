@@ -4,6 +4,7 @@
 //! A plugin that is compiled in has a module here with its sections, keys and what they resolve to. One that is not stays in
 //! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
 
+pub mod dirlisting;
 pub mod handlers;
 pub mod logger;
 #[cfg(feature = "plugin-mandril")]
@@ -74,7 +75,12 @@ pub const PLUGINS: &[Plugin] = &[
     },
     #[cfg(not(feature = "plugin-mandril"))]
     Plugin { handler: Some(""), ..absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]) },
-    absent_handler("dirlisting"),
+    Plugin {
+        file: "dirhtml.conf",
+        sections: dirlisting::SECTIONS,
+        handler: Some(""),
+        ..plugin("dirlisting", cfg!(feature = "plugin-dirlisting"))
+    },
     absent("duda", &[named("WEB_SERVICE")]),
     absent("cheetah", &[]),
     absent_handler("cgi"),
@@ -106,6 +112,9 @@ pub struct OfServer {
     /// Rules.
     #[cfg(feature = "plugin-mandril")]
     pub mandril: mandril::OfServer,
+    /// Listings of directories.
+    #[cfg(feature = "plugin-dirlisting")]
+    pub dirlisting: dirlisting::Dirlisting,
 }
 
 /// The directories that plugins make files in, each with the key that names it: for a sandbox to allow.
@@ -151,6 +160,8 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Base<'_>, out: &mu
             "logger" => own.logger = logger::of_file(&v, base, out),
             #[cfg(feature = "plugin-mandril")]
             "mandril" => own.mandril = mandril::of_server(&v, out),
+            #[cfg(feature = "plugin-dirlisting")]
+            "dirlisting" => own.dirlisting = dirlisting::resolve(&v, files, &dir.join(plugin.name), out),
             _ => {}
         }
     }

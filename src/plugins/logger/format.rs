@@ -10,7 +10,7 @@ use crate::plugin::hooks::Answer;
 use crate::plugins::logger::escape::{Line, Quoting};
 use crate::sys::socket::Peer;
 use crate::vhost::request::Request;
-use crate::wire::date::{DATE_LEN, ISO_LEN, write_date, write_iso};
+use crate::wire::date::{DATE_LEN, ISO_DATE_LEN, write_date, write_iso_date};
 use crate::wire::head::{Name, Version};
 
 /// What the parts of a line are cut at, bytes as they are written.
@@ -26,12 +26,12 @@ pub(super) struct Time {
     wall: Option<i64>,
     /// `22/Nov/2026 04:23:16 +0000`
     plain: [u8; 26],
-    iso: [u8; ISO_LEN],
+    iso: [u8; ISO_DATE_LEN],
 }
 
 impl Time {
     pub(super) const fn new() -> Time {
-        Time { wall: None, plain: *b"00/Mon/0000 00:00:00 +0000", iso: [0; ISO_LEN] }
+        Time { wall: None, plain: *b"00/Mon/0000 00:00:00 +0000", iso: [0; ISO_DATE_LEN] }
     }
 
     /// Makes the texts, if the second is another one.
@@ -46,7 +46,7 @@ impl Time {
         self.plain[3..6].copy_from_slice(&date[8..11]);
         self.plain[7..11].copy_from_slice(&date[12..16]);
         self.plain[12..20].copy_from_slice(&date[17..25]);
-        write_iso(wall, &mut self.iso);
+        write_iso_date(wall, &mut self.iso);
     }
 
     /// As the original writes it, and as a line of the log itself has it.

@@ -6,8 +6,15 @@ fn line(format: Format, request: &str, status: u16, length: Option<u64>) -> Stri
     let mut head = Head::new();
     let request = format!("{request}\r\n");
     parse_head(request.as_bytes(), &mut head).unwrap();
-    let request =
-        Request { head: &head, input: request.as_bytes(), path: b"/decoded", query: None, site: 0, persistent: true };
+    let request = Request {
+        head: &head,
+        input: request.as_bytes(),
+        path: b"/decoded",
+        query: None,
+        host: None,
+        site: 0,
+        persistent: true,
+    };
     write(format, Some(&request), "192.0.2.7", Answer { status, length })
 }
 
@@ -92,8 +99,15 @@ fn the_longest_line_fits() {
     // Control bytes are no field value; the tab is, and obs-text.
     let request = request.replace('\u{1}', "\t\u{ff}") + "\r\n";
     parse_head(request.as_bytes(), &mut head).unwrap();
-    let request =
-        Request { head: &head, input: request.as_bytes(), path: b"/", query: None, site: 0, persistent: true };
+    let request = Request {
+        head: &head,
+        input: request.as_bytes(),
+        path: b"/",
+        query: None,
+        host: None,
+        site: 0,
+        persistent: true,
+    };
     for format in [Format::Monkey, Format::Common, Format::Combined, Format::Json] {
         for status in [200, 404, 405] {
             let answer = Answer { status, length: Some(u64::MAX) };
