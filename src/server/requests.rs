@@ -44,6 +44,8 @@ struct Progress {
     used: usize,
     /// All bytes.
     len: usize,
+    /// Whether that head and all of its body so far stand behind one another in the input.
+    whole: bool,
 }
 
 /// What a handler works with. A macro, so that the other fields can be borrowed beside it.
@@ -66,9 +68,9 @@ impl<T: Transport> Io<T> {
     /// how many bytes that are.
     #[cfg_attr(tuned, optimize(speed))]
     pub(super) fn requests(&mut self, connection: &mut Connection, len: usize) -> (Flow, usize) {
-        let mut progress = Progress { head: 0, used: usize::from(connection.head), len };
+        let mut progress = Progress { head: 0, used: usize::from(connection.head), len, whole: false };
         let flow = self.work_off(connection, &mut progress);
-        let Progress { head, used, len } = progress;
+        let Progress { head, used, len, .. } = progress;
         let kept = usize::from(connection.head);
         if kept + len - used > 0 {
             self.input.copy_within(head..head + kept, 0);
@@ -166,8 +168,12 @@ impl<T: Transport> Io<T> {
             Reply::Late(body) => {
                 let held = hold(&mut self.pool, &mut connection.output, self.out.bytes());
                 self.out.clear();
-                connection.work = Work::Body(body);
-                Some(if held == Flow::Failed { held } else { Flow::Late })
+                match held {
+                    // Without a buffer there is no answer, but nobody learns that any sooner.
+                    Flow::Failed => self.handler.drop_body(body, &mut self.pool),
+                    _ => connection.work = Work::Body(body),
+                }
+                Some(Flow::Late)
             }
             Reply::Later => {
                 progress.used = head.start;
@@ -337,7 +343,7 @@ impl<T: Transport> Io<T> {
         }
         connection.session.allow(limit.min(DISCARD_MAX));
         connection.head = head.len() as u16;
-        progress.head = start;
+        (progress.head, progress.whole) = (start, true);
         self.parsed = true;
         None
     }
@@ -425,8 +431,8 @@ impl<T: Transport> Io<T> {
             return Some(self.refuse(connection, 500));
         }
         match self.answer(connection, head, progress, last, None) {
-            // Its body is gone: it can not be put back.
-            Some(Flow::Later) => Some(self.refuse(connection, 503)),
+            // Its body is gone: it can not be put back. Where it is not, it comes again with the head.
+            Some(Flow::Later) if !progress.whole => Some(self.refuse(connection, 503)),
             flow => flow,
         }
     }
