@@ -124,6 +124,19 @@ impl Site {
         for (name, text) in sites {
             fs::write(conf.join("sites").join(name), text).unwrap();
         }
+        if cfg!(feature = "plugin-auth") {
+            let text =
+                "[HOST]\n    ServerName guarded\n    DocumentRoot ../app\n[AUTH]\n    Location /\n    Users users\n";
+            fs::write(conf.join("sites/guarded"), text).unwrap();
+            self.write_users("");
+        }
+    }
+
+    /// Puts a users file in place of the one there is: `al` with the password `password`, and what follows.
+    pub fn write_users(&self, more: &str) {
+        let conf = self.configuration();
+        fs::write(conf.join("users.new"), format!("al:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n{more}")).unwrap();
+        fs::rename(conf.join("users.new"), conf.join("users")).unwrap();
     }
 }
 

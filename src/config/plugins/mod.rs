@@ -4,6 +4,8 @@
 //! A plugin that is compiled in has a module here with its sections, keys and what they resolve to. One that is not stays in
 //! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
 
+#[cfg(feature = "plugin-auth")]
+pub mod auth;
 pub mod handlers;
 
 use std::fmt;
@@ -54,6 +56,9 @@ pub const PLUGINS: &[Plugin] = &[
     plugin("liana", cfg!(feature = "plugin-liana")),
     Plugin { handler: Some("[NAME ...]"), ..plugin("hello", cfg!(feature = "plugin-hello")) },
     absent("logger", &[named("LOGGER")]),
+    #[cfg(feature = "plugin-auth")]
+    Plugin { site: auth::SECTIONS, ..plugin("auth", true) },
+    #[cfg(not(feature = "plugin-auth"))]
     absent("auth", &[named("AUTH")]),
     absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
     absent_handler("dirlisting"),
@@ -70,16 +75,23 @@ pub const PLUGINS: &[Plugin] = &[
 
 /// What the plugins read in a site.
 #[derive(Clone, Debug, Default)]
-pub struct OfSite {}
+pub struct OfSite {
+    /// What only those may see who have a password, the longest prefix first.
+    #[cfg(feature = "plugin-auth")]
+    pub auth: Vec<auth::Protection>,
+}
 
 /// What the plugins read in files of their own.
 #[derive(Clone, Debug, Default)]
 pub struct OfServer {}
 
 /// `v` are the checked entries of a site.
-pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> OfSite {
-    let _ = (v, base, out);
-    OfSite {}
+pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, files: &dyn Files, out: &mut Findings) -> OfSite {
+    let _ = (v, base, files, &out);
+    OfSite {
+        #[cfg(feature = "plugin-auth")]
+        auth: auth::protections(v, base, files, out),
+    }
 }
 
 /// Reads the files of the plugins in `dir`, where there are any.
