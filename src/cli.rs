@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Options, plugins};
 use crate::limits::WORKERS_MAX;
+use crate::plugins::TOOLS;
 
 /// What `--version` prints, without its end mark.
 pub const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
@@ -24,6 +25,8 @@ pub enum Command {
     Build,
     /// Print [`HELP`].
     Help,
+    /// Be another program, the one of that name in [`TOOLS`], with these arguments.
+    Tool(&'static str, Vec<OsString>),
 }
 
 /// A command line that means nothing. The program says so and exits 1, as the original does.
@@ -74,6 +77,10 @@ Relative to that directory:
   -P, --plugins-conf-dir DIR instead of plugins
   -l, --plugins-load-conf-file FILE
                              instead of plugins.load
+
+Another program, by the first word
+  monkey passwd              make and edit the users file of the plugin auth
+Each tells its own options with --help.
 
 Signals: TERM and INT end it when requests in flight are done, HUP reads
 the configuration anew. With a keeper they are for the keeper.
@@ -135,6 +142,11 @@ const TLS: &[&str] = &["https", "tls-cert", "tls-key", "tls-chain", "tls-dh"];
 /// `--port 80`, `--port=80`, `-BT`; after `--` come no options.
 pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Command, UsageError> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if let Some((word, rest)) = arguments.split_first()
+        && let Some(tool) = TOOLS.iter().find(|tool| *word == *tool.name)
+    {
+        return Ok(Command::Tool(tool.name, rest.to_vec()));
+    }
     let mut parser = Parser { rest: &arguments, options: Options::default(), check: false, command: None };
     while let Some((argument, rest)) = parser.rest.split_first() {
         parser.rest = rest;
@@ -355,6 +367,15 @@ mod tests {
             for argument in arguments {
                 assert_eq!(parse([argument]), Ok(command.clone()), "{argument}");
             }
+        }
+    }
+
+    #[test]
+    fn tools_have_all_the_words_behind_their_name() {
+        for tool in TOOLS {
+            let words = ["-c".into(), "x".into()];
+            assert_eq!(parse([tool.name, "-c", "x"]), Ok(Command::Tool(tool.name, words.into())));
+            assert!(error(&["-D", tool.name]).starts_with("unexpected argument"));
         }
     }
 

@@ -129,6 +129,21 @@ pub const THEME_PART_MAX: usize = 24 * 1024;
 
 /// Bytes of a path that the title of a listing shows; the rest is left out.
 pub const LISTING_TITLE_MAX: usize = 512;
+/// Room that each worker has at least for the text of a users file of the plugin auth, bytes; and twice what the file had when the
+/// configuration was read. A file that has outgrown it is told of, and what was read before stays in force.
+pub const USERS_ROOM_MIN: usize = 16 * 1024;
+
+/// Largest users file, bytes. The configuration refuses a larger one.
+pub const USERS_MAX: usize = 256 * 1024;
+
+/// Longest credentials of a request in base64, bytes. Who sends more is answered 401.
+pub const CREDENTIALS_MAX: usize = 1024;
+
+/// Passwords that wait for bcrypt at once, over all workers. Another one is answered 503.
+pub const BCRYPT_QUEUE: usize = 16;
+
+/// Passwords that are remembered to be right or wrong. The oldest that was wrong gives way, then the oldest.
+pub const VERIFIED_MAX: usize = 64;
 
 /// Descriptors that the plugins of a worker watch at once. One more is refused to the plugin.
 pub const WATCHES_MAX: usize = 64;

@@ -1,5 +1,6 @@
 //! The `monkey` program: a few lines over the library.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,6 +9,8 @@ use std::process::ExitCode;
 
 use monkey::cli::{self, Command};
 use monkey::config::{self, Diagnostic, Options};
+use monkey::plugin::tool::Failure;
+use monkey::plugins::TOOLS;
 use monkey::server::start;
 use monkey::sys::heap::Counted;
 use monkey::sys::stderr;
@@ -31,6 +34,19 @@ fn main() -> ExitCode {
         Command::Build => print(format_args!("{}", cli::build_text())),
         Command::Check(options) => perform(options, true),
         Command::Serve(options) => perform(options, false),
+        Command::Tool(name, arguments) => be(name, &arguments),
+    }
+}
+
+/// Is another program.
+fn be(name: &str, arguments: &[OsString]) -> ExitCode {
+    match TOOLS.iter().find(|tool| tool.name == name).map(|tool| (tool.run)(arguments)) {
+        Some(Ok(text)) => print(format_args!("{text}")),
+        Some(Err(Failure { code, what })) => {
+            say(format_args!("monkey {name}: {what}\n"));
+            ExitCode::from(code)
+        }
+        None => ExitCode::FAILURE,
     }
 }
 

@@ -564,6 +564,23 @@ mod sandbox {
         }
     }
 
+    #[cfg(feature = "plugin-auth")]
+    #[test]
+    fn a_users_file_is_replaced() {
+        let setup = Setup::new().file("a.txt", "alpha").server("MemoryLimit 7000");
+        let setup = setup.section("AUTH", &["Location /", "Users ../state/users"]);
+        setup.dir.write("state/users", "");
+        let server = setup.start();
+        if !is_enforced(&server) {
+            return;
+        }
+        let status = || server.ask("GET /a.txt", "Authorization: Basic YWw6cGFzc3dvcmQ=\r\n").status;
+        assert_eq!(status(), 401);
+        let aside = server.dir.write("state/users.new", "al:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");
+        fs::rename(aside, server.dir.path("state/users")).expect("a rename");
+        assert!(eventually(|| status() == 200));
+    }
+
     #[test]
     fn without_it_the_same_is_served() {
         let setup = Setup::new().server("Sandbox Off").host("DocumentRoot ../site/current");

@@ -3,6 +3,9 @@
 /// What the tests stand on: directories, the server's process, a raw client.
 mod util;
 
+/// The plugin auth, and `monkey passwd`.
+#[cfg(feature = "plugin-auth")]
+mod auth;
 /// Requests that are refused, and what becomes of their connection.
 mod bad_requests;
 /// Request bodies: how they are framed, who reads them, when the answer comes.

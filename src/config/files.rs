@@ -52,6 +52,11 @@ pub(super) type Identity = (u64, u64);
 pub(super) trait Files {
     /// The content of a regular file of at most [`FILE_MAX`] bytes.
     fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble>;
+    /// Takes note that a file is read again and again while the server runs, and may be replaced by another one.
+    #[allow(dead_code)] // Plugins call it; which are built in is the features' choice.
+    fn keep_reading(&self, path: &Path) {
+        let _ = path;
+    }
     /// The names in a directory, sorted, each with whether it is a regular file (or a link to one).
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble>;
     /// Whether a directory is there and safe to read from.
@@ -102,6 +107,12 @@ impl Files for Disk<'_> {
             return Err(Trouble::Other(format!("larger than {FILE_MAX} bytes: not a configuration file")));
         }
         Ok(content)
+    }
+
+    #[cfg(feature = "sandbox")]
+    fn keep_reading(&self, path: &Path) {
+        // Another file of that name is known to the kernel only by the directory it is in.
+        self.note(directory_of(path));
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {

@@ -85,18 +85,21 @@ fn parse_header(text: &str) -> Option<(&str, &str, &str)> {
     (!name.is_empty() && !value.is_empty()).then_some((pattern, name, value))
 }
 
-/// RFC 9110 section 5.5, without obs-text: `at` is the place of the value. The grammar has already refused CR, LF and other
-/// control bytes but the tab. `length` is that of the field line, `start` its place.
+/// `at` is the place of the value, `length` that of the field line, `start` its place.
 fn check_field(value: &str, length: usize, at: &Position<'_>, start: &Position<'_>, out: &mut Findings) -> Option<()> {
-    let good = value.bytes().position(|byte| !byte.is_ascii_graphic() && !is_blank(byte));
-    if let Some(c) = good.and_then(|good| value.get(good..)).and_then(|rest| rest.chars().next()) {
-        let at = at.within(value, good.unwrap_or(0));
-        return out.refuse(&at, format_args!("a field cannot hold '{c}': write ASCII only"));
-    }
+    check_text(value, at, out)?;
     if length > FIELD_LINE_MAX {
         return out.refuse(start, format_args!("the field is longer than {FIELD_LINE_MAX} bytes: shorten it"));
     }
     Some(())
+}
+
+/// RFC 9110 section 5.5, without obs-text: `at` is the place of the value. The grammar has already refused CR, LF and other
+/// control bytes but the tab.
+pub(super) fn check_text(value: &str, at: &Position<'_>, out: &mut Findings) -> Option<()> {
+    let Some(bad) = value.bytes().position(|byte| !byte.is_ascii_graphic() && !is_blank(byte)) else { return Some(()) };
+    let c = value.get(bad..).and_then(|rest| rest.chars().next()).unwrap_or_default();
+    out.refuse(&at.within(value, bad), format_args!("a field cannot hold '{c}': write ASCII only"))
 }
 
 /// Compiles a pattern, which is a part of an entry's value, or says where in it the fault is.

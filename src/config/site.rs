@@ -139,7 +139,7 @@ pub(super) fn resolve(
         etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(&entry, base.dir, files, out)).unwrap_or_default(),
         script_extensions: script_extensions(v, out),
         handlers: handlers(v, out),
-        plugins: of_site(v, base, out),
+        plugins: of_site(v, base, files, out),
         at: v.entry(H, "ServerName").map_or(*whole, |entry| entry.value_at).to_string().into(),
     }
 }

@@ -18,4 +18,5 @@ pub mod hooks;
 pub mod host;
 pub mod scene;
 pub mod stats;
+pub mod tool;
 pub mod transport;

@@ -1,6 +1,10 @@
 //! The plugins, each in a folder and behind a cargo feature of its own, and the two lists by which the server knows them. Nothing
 //! outside of this file asks which of them are built in.
 
+use crate::plugin::tool::Tool;
+
+#[cfg(feature = "plugin-auth")]
+pub mod auth;
 #[cfg(feature = "plugin-dirlisting")]
 pub mod dirlisting;
 #[cfg(feature = "plugin-hello")]
@@ -34,10 +38,17 @@ pub const UNCONFIGURED: &[(&str, &str)] = &[];
 #[cfg(feature = "test-switches")]
 pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe")];
 
+/// What the program is besides a server, by the first word of its command line.
+pub const TOOLS: &[Tool] = &[
+    #[cfg(feature = "plugin-auth")]
+    Tool { name: "passwd", run: auth::passwd::run },
+];
+
 list::plugins! {
     /// Those with hooks, in the order in which they are asked.
     hooks {
         "plugin-mandril" mandril: mandril::Mandril;
+        "plugin-auth" auth: auth::Auth;
         "plugin-logger" logger: logger::Logger;
     }
     /// Those that answer requests.

@@ -157,8 +157,15 @@ impl<T: Transport> Io<T> {
         if connection.is(Flag::Leaving) {
             return self.drain(connection);
         }
-        if connection.waiting == Waiting::Late && self.clock.since(connection.since) < LATE_MS {
-            return if ready.ended { Next::Close } else { Next::Wait(Waiting::Late, connection.since) };
+        if connection.waiting == Waiting::Late {
+            // Also when the client has ended its side: closing now would tell it what the answer is.
+            if self.clock.since(connection.since) < LATE_MS {
+                return Next::Wait(Waiting::Late, connection.since);
+            }
+            // Its answer gave way to somebody else's input.
+            if !connection.is_sending() {
+                return Next::Close;
+            }
         }
         let mut kept = None;
         if connection.is_sending() {
@@ -200,6 +207,7 @@ impl<T: Transport> Io<T> {
                     Flow::Starved => {}
                     Flow::Blocked => return self.park(connection, len, Waiting::Send),
                     Flow::Turn => return self.park(connection, len, Waiting::Turn),
+                    Flow::Late if !connection.is_sending() => return self.park(connection, 0, Waiting::Late),
                     Flow::Late => return self.park(connection, len, Waiting::Late),
                     Flow::Later => return self.park(connection, len, Waiting::Verdict),
                     Flow::Last => return self.finish(connection, len),

@@ -167,8 +167,12 @@ impl<T: Transport> Io<T> {
             Reply::Late(body) => {
                 let held = hold(&mut self.pool, &mut connection.output, self.out.bytes());
                 self.out.clear();
-                connection.work = Work::Body(body);
-                Some(if held == Flow::Failed { held } else { Flow::Late })
+                match held {
+                    // Without a buffer there is no answer, but nobody learns that any sooner.
+                    Flow::Failed => self.handler.drop_body(body, &mut self.pool),
+                    _ => connection.work = Work::Body(body),
+                }
+                Some(Flow::Late)
             }
             Reply::Later => {
                 progress.used = head.start;

@@ -238,7 +238,11 @@ impl<T: Transport> Worker<T> {
             large && (other.waiting != Waiting::Body || io.stalls(other))
         };
         if let Some(holder) = self.queues.oldest_holder(&mut self.view, will_do) {
-            self.close(holder);
+            match self.view.get(holder as usize) {
+                // It has nothing more to say, and ends when it would have: not sooner, which would be an answer.
+                Some(late) if late.waiting == Waiting::Late => self.io.let_go(late),
+                _ => self.close(holder),
+            }
         }
         let Some(connection) = self.view.get(index as usize) else { return };
         match self.io.save(connection, len) {

@@ -17,6 +17,8 @@ use super::walk::{self, DIRECTORY_FLAGS, OPEN_FLAGS};
 pub struct Meta {
     /// What it is.
     pub kind: Kind,
+    /// Whether every user may write to it.
+    pub writable_by_all: bool,
     /// Size in bytes.
     pub size: u64,
     /// Seconds of the modification time since 1970.
@@ -83,6 +85,33 @@ pub(super) fn open_with(path: &Path, flags: libc::c_int) -> io::Result<File> {
             opened => return opened.map(File::from),
         }
     }
+}
+
+/// Opens a file for reading, with nothing of its path held back: relative to `dir`, or from the root when there is none. Neither a
+/// FIFO nor a terminal makes it wait or does anything else.
+pub fn open_at(dir: Option<BorrowedFd<'_>>, path: &CStr) -> Result<OwnedFd, Errno> {
+    let dir = dir.map_or(libc::AT_FDCWD, |dir| dir.as_raw_fd());
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: `path` is a NUL-terminated string.
+    let fd = check(unsafe { libc::openat(dir, path.as_ptr(), flags) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads a file from its start until it ends or `buffer` is full.
+pub fn read_whole(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..)
+        && !rest.is_empty()
+    {
+        match read_at(file, rest, filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(filled)
 }
 
 /// Opens a directory by its path, only as a place to start from (O_PATH): no right to list it is needed.
@@ -188,6 +217,7 @@ pub(super) fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Res
             0o120_000 => Kind::Link,
             _ => Kind::Other,
         },
+        writable_by_all: raw.mode & 0o002 != 0,
         size: raw.size,
         mtime: raw.modification.seconds,
         mtime_ns: raw.modification.nanoseconds,
@@ -214,20 +244,5 @@ pub fn send_file(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len:
 
 /// Reads a whole small file by path into `buffer`, without allocating. The bytes that did not fit are left out.
 pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: `path` is a NUL-terminated string.
-    let fd = check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
-    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-    let file = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..)
-        && !rest.is_empty()
-    {
-        match read_at(file.as_fd(), rest, filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(filled)
+    read_whole(open_at(None, path)?.as_fd(), buffer)
 }

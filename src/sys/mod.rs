@@ -25,10 +25,12 @@ pub mod notify;
 pub mod passwd;
 pub mod pipe;
 pub mod process;
+pub mod replace;
 pub mod signal;
 pub mod slots;
 pub mod socket;
 pub mod stderr;
+pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thread;

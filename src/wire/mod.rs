@@ -5,6 +5,7 @@
 //! section above it.
 
 pub mod accept;
+pub mod base64;
 pub mod chars;
 pub mod chunked;
 pub mod date;
@@ -14,6 +15,7 @@ pub mod host;
 pub mod list;
 pub mod pattern;
 pub mod range;
+pub mod sha1;
 pub mod span;
 pub mod target;
 

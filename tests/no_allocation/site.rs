@@ -157,6 +157,19 @@ impl Site {
             "[LOGGER]\n    FlushTimeout 1\n    MaxSize 100\n    Keep 2\n",
         )
         .unwrap();
+        if cfg!(feature = "plugin-auth") {
+            let text =
+                "[HOST]\n    ServerName secret\n    DocumentRoot ../app\n[AUTH]\n    Location /\n    Users users\n";
+            fs::write(conf.join("sites/secret"), text).unwrap();
+            self.write_users("");
+        }
+    }
+
+    /// Puts a users file in place of the one there is: `al` with the password `password`, and what follows.
+    pub fn write_users(&self, more: &str) {
+        let conf = self.configuration();
+        fs::write(conf.join("users.new"), format!("al:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n{more}")).unwrap();
+        fs::rename(conf.join("users.new"), conf.join("users")).unwrap();
     }
 }
 

@@ -174,9 +174,31 @@ impl<'a> Traffic<'a> {
             self.expect(&get(&format!("/many/{}.txt", number % MANY)), 200);
             self.expect(&get(&format!("/scan/{number}.cgi")), 404);
         }
+        if cfg!(feature = "plugin-auth") {
+            self.guarded();
+        }
         self.pipelined();
         self.changed();
         self.rounds += 1;
+    }
+
+    /// What needs a password, by users files that change, are broken, or too large.
+    fn guarded(&mut self) {
+        let more = match self.rounds % 4 {
+            0 => String::new(),
+            1 => "bo:broken\n".repeat(20),
+            2 => "bo:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n".repeat(1000),
+            _ => "# comment\n".into(),
+        };
+        self.site.write_users(&more);
+        let with = |token: &str| wire(&format!("GET /index.html HTTP/1.1\nHost: secret\n{token}\n"));
+        self.expect(&with(""), 401);
+        self.expect(&with("Authorization: Basic nonsense\n"), 401);
+        self.expect(&with("Authorization: Basic YWw6cGFzc3dvcmQ=\n"), 200);
+        if self.rounds.is_multiple_of(16) {
+            // Held back for a second.
+            self.expect(&with("Authorization: Basic YWw6UGFzc3dvcmQ=\n"), 401);
+        }
     }
 
     /// Sixteen requests at once, a large file and an error among them, answered in order.

@@ -70,17 +70,22 @@ fn line(entry: &RawEntry<'_>, out: &mut Findings) -> Option<HandlerLine> {
     let applies = if is_match {
         Applies::Match(compile(what, entry, out)?)
     } else {
-        let prefix = what.trim_end_matches('/');
-        if !what.starts_with('/') || prefix.get(1..).is_some_and(is_unnormal) {
-            let what = format_args!(
-                "the prefix \"{what}\" never matches: begin it with a slash, and write it without . and .. and //"
-            );
-            return out.refuse(&entry.value_at, what);
-        }
-        Applies::Location(prefix.into())
+        Applies::Location(prefix(what, entry, out)?.into())
     };
     let params = Words(params).map(Box::from).collect();
     Some(HandlerLine { applies, plugin: plugin.name, params })
+}
+
+/// A prefix as paths of requests have it: without a slash at the end.
+pub(super) fn prefix<'a>(what: &'a str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<&'a str> {
+    let prefix = what.trim_end_matches('/');
+    if !what.starts_with('/') || prefix.get(1..).is_some_and(is_unnormal) {
+        let what = format_args!(
+            "the prefix \"{what}\" never matches: begin it with a slash, and write it without . and .. and //"
+        );
+        return out.refuse(&entry.value_at, what);
+    }
+    Some(prefix)
 }
 
 /// The plugin of a name, if it is in this build and answers requests.

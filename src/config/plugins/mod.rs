@@ -4,6 +4,8 @@
 //! A plugin that is compiled in has a module here with its sections, keys and what they resolve to. One that is not stays in
 //! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
 
+#[cfg(feature = "plugin-auth")]
+pub mod auth;
 pub mod dirlisting;
 pub mod handlers;
 pub mod logger;
@@ -64,6 +66,9 @@ pub const PLUGINS: &[Plugin] = &[
         site: logger::SITE,
         ..plugin("logger", cfg!(feature = "plugin-logger"))
     },
+    #[cfg(feature = "plugin-auth")]
+    Plugin { site: auth::SECTIONS, ..plugin("auth", true) },
+    #[cfg(not(feature = "plugin-auth"))]
     absent("auth", &[named("AUTH")]),
     #[cfg(feature = "plugin-mandril")]
     Plugin {
@@ -101,6 +106,9 @@ pub struct OfSite {
     /// Rules.
     #[cfg(feature = "plugin-mandril")]
     pub mandril: mandril::OfSite,
+    /// What only those may see who have a password, the longest prefix first.
+    #[cfg(feature = "plugin-auth")]
+    pub auth: Vec<auth::Protection>,
 }
 
 /// What the plugins read in files of their own.
@@ -128,13 +136,15 @@ pub fn written(config: &Config) -> Vec<(&'static str, PathBuf)> {
 }
 
 /// `v` are the checked entries of a site.
-pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> OfSite {
-    let _ = (v, base, &out);
+pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, files: &dyn Files, out: &mut Findings) -> OfSite {
+    let _ = (v, base, files, &out);
     OfSite {
         #[cfg(feature = "plugin-logger")]
         logger: logger::of_site(v, base, out),
         #[cfg(feature = "plugin-mandril")]
         mandril: mandril::of_site(v, out),
+        #[cfg(feature = "plugin-auth")]
+        auth: auth::protections(v, base, files, out),
     }
 }
 

@@ -158,8 +158,17 @@ mod tests {
 
     #[test]
     fn names_that_look_like_macros_are_names() {
-        let meta =
-            Meta { kind: Kind::Regular, size: 5, mtime: 0, mtime_ns: 0, inode: 1, device: 1, ctime: 0, ctime_ns: 0 };
+        let meta = Meta {
+            kind: Kind::Regular,
+            size: 5,
+            mtime: 0,
+            mtime_ns: 0,
+            inode: 1,
+            device: 1,
+            ctime: 0,
+            ctime_ns: 0,
+            writable_by_all: false,
+        };
         let shown = Shown { name: b"%_target_url_%\"<b>", meta: Some(meta), first: true };
         let mut out = Output::new(4096).unwrap();
         VIEW.push(&mut out, BUILT_IN[1], Some(&shown));

@@ -1,0 +1,97 @@
+//! RFC 3174: SHA-1. Good for users files and handshakes that ask for it, and for nothing new.
+
+/// What it begins with (section 6.1).
+const BEGIN: [u32; 5] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC3D2_E1F0];
+
+/// The digest of some bytes, which may come in several parts.
+pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
+    let mut state = BEGIN;
+    let mut block = [0u8; 64];
+    let mut len = 0u64;
+    for &byte in parts.iter().copied().flatten() {
+        block[(len % 64) as usize] = byte;
+        len += 1;
+        if len.is_multiple_of(64) {
+            add(&mut state, &block);
+        }
+    }
+    // Section 4: a one, zeroes, and the number of bits at the end of a block.
+    let at = (len % 64) as usize;
+    block[at] = 0x80;
+    block[at + 1..].fill(0);
+    if at >= 56 {
+        add(&mut state, &block);
+        block.fill(0);
+    }
+    block[56..].copy_from_slice(&len.wrapping_mul(8).to_be_bytes());
+    add(&mut state, &block);
+    let mut digest = [0; 20];
+    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    digest
+}
+
+/// Section 6.2: one block. In a loop over a schedule of sixteen words, which is a sixth of the code of unrolled rounds.
+fn add(state: &mut [u32; 5], block: &[u8; 64]) {
+    let mut schedule = [0u32; 16];
+    for (word, bytes) in schedule.iter_mut().zip(block.chunks_exact(4)) {
+        *word = bytes.iter().fold(0, |word, &byte| (word << 8) | u32::from(byte));
+    }
+    let [mut a, mut b, mut c, mut d, mut e] = *state;
+    for t in 0..80 {
+        if t >= 16 {
+            let word = schedule[(t + 13) & 15] ^ schedule[(t + 8) & 15] ^ schedule[(t + 2) & 15] ^ schedule[t & 15];
+            schedule[t & 15] = word.rotate_left(1);
+        }
+        let (f, k) = match t / 20 {
+            0 => ((b & c) | (!b & d), 0x5A82_7999u32),
+            1 => (b ^ c ^ d, 0x6ED9_EBA1),
+            2 => ((b & c) | (b & d) | (c & d), 0x8F1B_BCDC),
+            _ => (b ^ c ^ d, 0xCA62_C1D6),
+        };
+        let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(schedule[t & 15]);
+        (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
+    }
+    for (word, more) in state.iter_mut().zip([a, b, c, d, e]) {
+        *word = word.wrapping_add(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hex(digest: [u8; 20]) -> String {
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// RFC 3174 section 7.3, FIPS 180-2 appendix A, and lengths around the end of a block as sha1sum(1) gives them.
+    #[test]
+    fn examples() {
+        let million = vec![b'a'; 1_000_000];
+        let eights = b"0123456701234567012345670123456701234567012345670123456701234567".repeat(10);
+        for (bytes, digest) in [
+            (&b"abc"[..], "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1"),
+            (&million, "34aa973cd4c4daa4f61eeb2bdbad27316534016f"),
+            (&eights, "dea356a2cddd90c7a7ecedc5ebb563934f460452"),
+            (b"", "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+            (&[b'x'; 55], "cef734ba81a024479e09eb5a75b6ddae62e6abf1"),
+            (&[b'x'; 56], "901305367c259952f4e7af8323f480d59f81335b"),
+            (&[b'x'; 63], "0ddc4e0cccd9a12850deb5abb0853a4425559fec"),
+            (&[b'x'; 64], "bb2fa3ee7afb9f54c6dfb5d021f14b1ffe40c163"),
+            (&[b'x'; 65], "78c741ddc482e4cdf8c474a0876347a0905b6233"),
+        ] {
+            assert_eq!(hex(sha1(&[bytes])), digest, "{} bytes", bytes.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_one_after_the_other(one: Vec<u8>, other: Vec<u8>) {
+            prop_assert_eq!(sha1(&[&one, &other]), sha1(&[&[one.clone(), other.clone()].concat()]));
+        }
+    }
+}
