@@ -9,7 +9,7 @@ use crate::log;
 use crate::server::budget::heap_bytes;
 use crate::server::confine;
 use crate::server::link::Word;
-use crate::server::listeners::{adjust_all, reopen};
+use crate::server::listeners::{addresses_of, adjust_all, reopen};
 use crate::server::scheduler::Scheduler;
 use crate::sys::clock::monotonic_us;
 use crate::sys::heap;
@@ -113,6 +113,7 @@ impl Scheduler {
                 error!("reload refused: {restart}{error}");
                 return Word::Refused;
             }
+            self.shared.set_listening(addresses_of(&self.listeners));
         } else {
             adjust_all(&config.server, &self.listeners);
         }
