@@ -30,6 +30,7 @@ pub mod stderr;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thread;
+pub mod unix;
 pub mod wake;
 mod walk;
 
