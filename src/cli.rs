@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Options, plugins};
 use crate::limits::WORKERS_MAX;
+use crate::plugins::{PROGRAMS, Program};
 
 /// What `--version` prints, without its end mark.
 pub const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
@@ -43,6 +44,7 @@ impl std::error::Error for UsageError {}
 /// What `--help` prints: lines of less than 80 columns.
 pub const HELP: &str = "\
 Usage: monkey [OPTION]...
+       monkey cheetah [COMMAND]   ask a running server: its admin shell
 
 Serves the sites of its configuration: /etc/monkey, or conf of the source
 tree it was built in. In the foreground unless -D says otherwise.
@@ -127,6 +129,17 @@ const KNOWN: &[Known] = &[
     (b'B', "balancing-mode", false),
     (b'T', "allow-shared-sockets", false),
 ];
+
+/// The program that is asked for by the name of this one, or by its first argument, and the arguments behind; None = the server.
+pub fn program(words: &[OsString]) -> Option<(Program, &[OsString])> {
+    let (name, rest) = words.split_first()?;
+    let find = |name: &OsStr| PROGRAMS.iter().find(|(known, _)| *known == name).map(|(_, program)| *program);
+    if let Some(program) = Path::new(name).file_name().and_then(find) {
+        return Some((program, rest));
+    }
+    let (first, rest) = rest.split_first()?;
+    find(first).map(|program| (program, rest))
+}
 
 /// Names that are taken for a build with TLS.
 const TLS: &[&str] = &["https", "tls-cert", "tls-key", "tls-chain", "tls-dh"];

@@ -1,5 +1,6 @@
 //! The `monkey` program: a few lines over the library.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,7 +22,11 @@ static HEAP: Counted<dlmalloc::GlobalDlmalloc> = Counted(dlmalloc::GlobalDlmallo
 static HEAP: Counted<std::alloc::System> = Counted(std::alloc::System);
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args_os().skip(1)) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some((program, arguments)) = cli::program(&words) {
+        return program(arguments);
+    }
+    let command = match cli::parse(words.into_iter().skip(1)) {
         Ok(command) => command,
         Err(error) => return fail(&error),
     };

@@ -1,6 +1,11 @@
 //! The plugins, each in a folder and behind a cargo feature of its own, and the two lists by which the server knows them. Nothing
 //! outside of this file asks which of them are built in.
 
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+#[cfg(feature = "plugin-cheetah")]
+pub mod cheetah;
 #[cfg(feature = "plugin-hello")]
 pub mod hello;
 #[cfg(feature = "plugin-liana")]
@@ -28,9 +33,19 @@ pub const UNCONFIGURED: &[(&str, &str)] = &[];
 #[cfg(feature = "test-switches")]
 pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe")];
 
+/// A program that a plugin brings along: its arguments, without the name.
+pub type Program = fn(&[OsString]) -> ExitCode;
+
+/// The programs of this build, each by the name that it is called by.
+pub const PROGRAMS: &[(&str, Program)] = &[
+    #[cfg(feature = "plugin-cheetah")]
+    ("cheetah", cheetah::client::main),
+];
+
 list::plugins! {
     /// Those with hooks, in the order in which they are asked.
     hooks {
+        "plugin-cheetah" cheetah: cheetah::Cheetah;
     }
     /// Those that answer requests.
     handlers {

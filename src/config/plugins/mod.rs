@@ -4,6 +4,8 @@
 //! A plugin that is compiled in has a module here with its sections, keys and what they resolve to. One that is not stays in
 //! [`PLUGINS`] by name, so that a section or a line that needs it is refused with the reason.
 
+#[cfg(feature = "plugin-cheetah")]
+pub mod cheetah;
 pub mod handlers;
 
 use std::fmt;
@@ -58,6 +60,9 @@ pub const PLUGINS: &[Plugin] = &[
     absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
     absent_handler("dirlisting"),
     absent("duda", &[named("WEB_SERVICE")]),
+    #[cfg(feature = "plugin-cheetah")]
+    Plugin { file: "cheetah.conf", sections: cheetah::FILE, ..plugin("cheetah", true) },
+    #[cfg(not(feature = "plugin-cheetah"))]
     absent("cheetah", &[]),
     absent_handler("cgi"),
     absent_handler("fastcgi"),
@@ -74,7 +79,27 @@ pub struct OfSite {}
 
 /// What the plugins read in files of their own.
 #[derive(Clone, Debug, Default)]
-pub struct OfServer {}
+pub struct OfServer {
+    /// The admin shell, if there is to be one.
+    #[cfg(feature = "plugin-cheetah")]
+    pub cheetah: Option<cheetah::Cheetah>,
+}
+
+impl OfServer {
+    /// Whether a plugin tells the operator what is written in the files of the sites.
+    pub(super) fn wants_text(&self) -> bool {
+        #[cfg(feature = "plugin-cheetah")]
+        if self.cheetah.is_some() {
+            return true;
+        }
+        false
+    }
+}
+
+/// What is written in a site, for a plugin that tells of it; empty where none does.
+pub(super) fn text_of(v: &Values<'_>) -> Box<str> {
+    if cfg!(feature = "plugin-cheetah") { v.written() } else { Box::default() }
+}
 
 /// `v` are the checked entries of a site.
 pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> OfSite {
@@ -82,9 +107,11 @@ pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, out: &mut Findings) -> Of
     OfSite {}
 }
 
-/// Reads the files of the plugins in `dir`, where there are any.
-pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> OfServer {
-    let own = OfServer {};
+/// Reads the files of the plugins in `dir`, where there are any. Relative paths in them start at `base`.
+pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Path, out: &mut Findings) -> OfServer {
+    #[allow(unused_mut)] // Where no plugin with a file of its own is built in.
+    let mut own = OfServer::default();
+    let _ = base;
     for plugin in PLUGINS.iter().filter(|plugin| plugin.built_in && !plugin.file.is_empty()) {
         let path = dir.join(plugin.name).join(plugin.file);
         let content = match files.read(&path) {
@@ -96,7 +123,12 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, out: &mut Findings) -> Of
             }
         };
         let raw = read_text(files, &path, content.into(), out);
-        check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        let values = check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
+        match plugin.name {
+            #[cfg(feature = "plugin-cheetah")]
+            "cheetah" => own.cheetah = cheetah::resolve(&values, base),
+            _ => drop(values),
+        }
     }
     own
 }
