@@ -145,7 +145,8 @@ fn talk(socket: OwnedFd, command: &str) -> io::Result<u8> {
         (true, _) => "tty",
         (false, _) => "plain",
     };
-    socket.write_all(&[&[HELLO], hello.as_bytes(), command.as_bytes(), b"\n"].concat())?;
+    // A server that turns us away may have closed already: why can be read all the same.
+    let _ = socket.write_all(&[&[HELLO], hello.as_bytes(), command.as_bytes(), b"\n"].concat());
     let (mut begun, mut status) = (false, None);
     let mut before = Vec::new();
     let mut reads_stdin = !once;
