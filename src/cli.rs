@@ -134,7 +134,8 @@ const KNOWN: &[Known] = &[
 pub fn program(words: &[OsString]) -> Option<(Program, &[OsString])> {
     let (name, rest) = words.split_first()?;
     let find = |name: &OsStr| PROGRAMS.iter().find(|(known, _)| *known == name).map(|(_, program)| *program);
-    if let Some(program) = Path::new(name).file_name().and_then(find) {
+    let base = name.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    if let Some(program) = find(OsStr::from_bytes(base)) {
         return Some((program, rest));
     }
     let (first, rest) = rest.split_first()?;

@@ -33,6 +33,27 @@ pub struct LocalListener {
     identity: (u64, u64),
 }
 
+/// Makes a directory, mode 0755 less the umask, and gives it to a user and a group. One that is there stays as it is.
+pub fn make_directory(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is NUL-terminated.
+    match (check(unsafe { libc::mkdir(path.as_ptr(), 0o755) }), owner) {
+        // SAFETY: the same path; a link that somebody has put there is not followed.
+        (Ok(_), Some((uid, gid))) => check(unsafe { libc::lchown(path.as_ptr(), uid, gid) }).map(|_| ()),
+        (Err(error), _) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a descriptor is a pipe.
+pub fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: all-zero bytes are a valid stat.
+    let mut found: libc::stat = unsafe { zeroed() };
+    // SAFETY: the kernel writes one stat, which outlives the call.
+    let told = unsafe { libc::fstat(fd.as_raw_fd(), &mut found) } == 0;
+    told && found.st_mode & libc::S_IFMT == libc::S_IFIFO
+}
+
 /// The effective user of this process.
 pub fn user() -> u32 {
     // SAFETY: geteuid takes nothing and cannot fail.

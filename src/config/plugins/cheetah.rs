@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::check::Values;
+use super::super::files::directory_of;
 use super::super::table::{Key, Kind, Reload, Section, key, page, section};
 use crate::config::Config;
 
@@ -56,7 +57,7 @@ impl Cheetah {
     /// The socket; None in STDIN mode.
     pub fn place(&self, config: &Config) -> Option<Place> {
         let Cheetah::Server(path) = self else { return None };
-        let beside = config.server.pid_file.as_ref().and_then(|file| file.parent()).map(|dir| dir.join(SOCKET));
+        let beside = config.server.pid_file.as_ref().map(|file| directory_of(file).join(SOCKET));
         Some(match path.clone().or(beside) {
             Some(path) => Place { path, make: None },
             None => Place { path: Path::new(RUN_DIR).join(SOCKET), make: Some(Path::new(RUN_DIR)) },

@@ -1,12 +1,13 @@
 //! The commands of the shell, and the table they are looked up in.
 
-use std::fmt::Display;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::sheet::{Sheet, Value};
+use super::sheet::{Sheet, cut, parts};
 use crate::config::{LogTarget, OverCapacity, Scheduler, UnknownHost};
-use crate::http::output::Sink;
 use crate::log::{LevelFilter, set_level};
 use crate::plugin::host::Host;
 use crate::plugin::transport::Transport;
@@ -46,330 +47,420 @@ pub(super) enum Outcome {
     Connections,
 }
 
-type Run = fn(&mut Sheet<'_>, &Scene<'_>, &str) -> Outcome;
-
-/// Name, short form, what it may be followed by, what it does, and the function.
-type Command = (&'static str, &'static str, &'static str, &'static str, Run);
-
-const COMMANDS: &[Command] = &[
-    ("?", "\\?", "", "list the commands", help),
-    ("help", "\\h", "", "list the commands", help),
-    ("config", "\\f", "", "the configuration of the server", config),
-    ("plugins", "\\g", "", "plugins by what they take part in", plugins),
-    ("status", "\\s", "", "what is running, as whom, where", status),
-    ("uptime", "\\u", "", "how long the server has been running", uptime),
-    ("vhosts", "\\v", "", "the sites and what is written in their files", vhosts),
-    ("workers", "\\w", "", "the worker threads", workers),
-    ("connections", "\\n", "", "every connection: worker, address, state, age, bytes", |_, _, _| Outcome::Connections),
-    ("memory", "\\m", "", "how MemoryLimit is divided and what is used", memory),
-    ("reload", "\\r", "", "read the configuration anew, as SIGHUP does", reload),
-    ("loglevel", "\\l", "[error|warn|info|debug]", "show or set which messages are logged", loglevel),
-    ("log", "\\t", "[LINES]", "the last lines of the log in memory", log),
-    ("clear", "\\c", "", "clear the screen", clear),
-    ("quit", "\\q", "", "leave", |_, _, _| Outcome::Quit),
-];
+/// A line for each command: name, short form, what may follow it, what it does. [`perform`] knows them by their place.
+const COMMANDS: &str = r"?|\?||list the commands
+help|\h||list the commands
+config|\f||the configuration of the server
+plugins|\g||plugins by what they take part in
+status|\s||what is running, as whom, where
+uptime|\u||how long the server has been running
+vhosts|\v||the sites and what is written in their files
+workers|\w||the worker threads
+connections|\n||every connection: worker, address, state, age, bytes
+memory|\m||how MemoryLimit is divided and what is used
+reload|\r||read the configuration anew, as SIGHUP does
+loglevel|\l|[error/warn/info/debug]|show or set which messages are logged
+log|\t|[LINES]|the last lines of the log in memory
+clear|\c||clear the screen
+quit|\q||leave";
 
 /// Whether a line asks for JSON.
 pub(super) fn wants_json(line: &str) -> bool {
-    line.split_ascii_whitespace().any(|word| word == "--json")
+    parts(line, b' ').any(|word| word == "--json")
 }
 
 /// Does what a line says, which is not empty.
 pub(super) fn perform(line: &str, sheet: &mut Sheet<'_>, scene: &Scene<'_>) -> Outcome {
-    let mut words = line.split_ascii_whitespace().filter(|word| *word != "--json");
-    let name = words.next().unwrap_or_default();
-    let Some((name, _, takes, _, run)) = COMMANDS.iter().find(|command| command.0 == name || command.1 == name) else {
-        return fail(sheet, &"Invalid command, type 'help' for a list of available commands");
-    };
-    let argument = words.next().unwrap_or_default();
-    if words.next().is_some() || (takes.is_empty() && !argument.is_empty()) {
-        return fail(sheet, &format_args!("Too many words: write {name} {takes}"));
+    let mut words = parts(line, b' ').filter(|word| !word.is_empty() && *word != "--json");
+    let (name, argument) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (mut place, mut takes) = (usize::MAX, "");
+    for (index, command) in parts(COMMANDS, b'\n').enumerate() {
+        let (long, rest) = cut(command, b'|');
+        let (short, rest) = cut(rest, b'|');
+        if name == long || name == short {
+            (place, takes) = (index, cut(rest, b'|').0);
+        }
     }
-    run(sheet, scene, argument)
+    if words.next().is_some() || (place != usize::MAX && takes.is_empty() && !argument.is_empty()) {
+        return fail(sheet, "Too many words, type 'help' for what each command takes");
+    }
+    match place {
+        0 | 1 => help(sheet),
+        2 => config(sheet, scene),
+        3 => plugins(sheet),
+        4 => status(sheet, scene),
+        5 => uptime(sheet, scene),
+        6 => vhosts(sheet, scene),
+        7 => workers(sheet, scene),
+        8 => return Outcome::Connections,
+        9 => memory(sheet, scene),
+        10 => {
+            scene.host.reload();
+            sheet.text("The configuration is read anew. What comes of it stands in the server's log.\n");
+            sheet.member("reload", "asked", true);
+        }
+        11 => return loglevel(sheet, argument),
+        12 => return log(sheet, scene, argument),
+        13 => sheet.text("\x1b[2J\x1b[1;1H"),
+        14 => return Outcome::Quit,
+        _ => return fail(sheet, "Invalid command, type 'help' for a list of available commands"),
+    }
+    Outcome::Done
 }
 
 /// Says why a command fails.
-pub(super) fn fail(sheet: &mut Sheet<'_>, why: &dyn Display) -> Outcome {
-    if sheet.is_json() {
-        sheet.item("error", Value::Text(why));
-    } else {
-        sheet.line(format_args!("{why}"));
-    }
+pub(super) fn fail(sheet: &mut Sheet<'_>, why: &str) -> Outcome {
+    sheet.named("", why, "\n");
+    sheet.member("error", why, true);
     Outcome::Failed
 }
 
-fn help(sheet: &mut Sheet<'_>, _: &Scene<'_>, _: &str) -> Outcome {
+fn help(sheet: &mut Sheet<'_>) {
     sheet.heading("command       shortcut  description");
-    sheet.text(&["-----------------------------------------------------------------------\n"]);
+    sheet.text("-----------------------------------------------------------------------\n");
     sheet.open("commands", "[");
-    for (name, short, takes, what, _) in COMMANDS {
-        sheet.line(format_args!("{name:<13} {short:<9} {what}{}{takes}", if takes.is_empty() { "" } else { ": " }));
-        sheet.element(Value::Text(name));
+    for command in parts(COMMANDS, b'\n') {
+        let (name, rest) = cut(command, b'|');
+        let (short, rest) = cut(rest, b'|');
+        let (takes, what) = cut(rest, b'|');
+        sheet.column(name, 14);
+        sheet.column(short, 10);
+        sheet.text(what);
+        sheet.named(if takes.is_empty() { "" } else { ": " }, takes, "\n");
+        sheet.element(name);
     }
     sheet.close("]");
-    sheet.text(&["\nWith --json behind it a command answers in one line of JSON.\n"]);
-    Outcome::Done
+    sheet.text("\nWith --json behind it a command answers in one line of JSON.\n");
 }
 
-fn config(sheet: &mut Sheet<'_>, scene: &Scene<'_>, _: &str) -> Outcome {
-    use Value::{Nothing, Number, Switch, Text, Words};
+/// Texts with blanks between.
+fn join(texts: &[String]) -> String {
+    let mut all = String::new();
+    for text in texts {
+        all.push_str(if all.is_empty() { "" } else { " " });
+        all.push_str(text);
+    }
+    all
+}
+
+/// Addresses with blanks between, or their ports alone.
+fn places(addresses: impl Iterator<Item = SocketAddr>) -> String {
+    let mut all = String::new();
+    for address in addresses {
+        let _ = write!(all, "{}{address}", if all.is_empty() { "" } else { " " });
+    }
+    all
+}
+
+fn path(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+const CONFIG: &str = "Basic configuration
+Server Port|w
+Listen|w
+Workers|nthreads
+Timeout|nseconds
+PidFile|tnot set
+UserDir|tnot set
+IndexFile|wNo index files defined
+HideVersion|b
+Resume|b
+User|tnot set
+";
+
+const ADVANCED: &str = "Advanced configuration
+KeepAlive|b
+MaxKeepAliveRequest|nreq/connection
+KeepAliveTimeout|nseconds
+MaxRequestSize|nKB
+SymLink|b
+DefaultMimeType|t
+FDT|b
+OverCapacity|t
+RetryAfter|nseconds
+FDLimit|tnot set
+TransportLayer|t
+Scheduler|t
+LogTarget|t
+MemoryLimit|nKB
+MaxConnectionsPerAddress|n
+DeferAccept|nseconds
+SendBuffer|nbytes
+ReceiveBuffer|nbytes
+NotSentLowat|nbytes
+UnknownHost|t
+MinBodyRate|nbytes/second
+MinSendRate|nbytes/second
+RateWindow|nseconds
+Sandbox|b
+Chroot|tnot set
+";
+
+fn config(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
     let live = scene.host.live();
     let server = &live.config().server;
-    let number = |number: u32, unit: &'static str| Number(number.into(), unit);
-    let pid_file = server.pid_file.as_ref().map(|path| path.display());
-    let chroot = server.chroot.as_ref().map(|chroot| chroot.dir().display());
-    let places: Vec<String> = server.listen.iter().map(|listen| place(listen.address, listen.port)).collect();
-    fn or_none<T: Display>(value: &Option<T>) -> Value<'_> {
-        value.as_ref().map_or(Nothing("not set"), |value| Text(value))
+    let mut ports = String::new();
+    for address in scene.host.listening() {
+        let _ = write!(ports, "{}{}", if ports.is_empty() { "" } else { " " }, address.port());
     }
-    let ports: Vec<String> = scene.host.listening().iter().map(|address| address.port().to_string()).collect();
-    let index_files = shown(&server.index_files);
-    let basic = [
-        ("Server Port", Words(&shown(&ports))),
-        ("Listen", Words(&shown(&places))),
-        ("Workers", Number(scene.host.workers() as u64, "threads")),
-        ("Timeout", number(server.timeout, "seconds")),
-        ("PidFile", or_none(&pid_file)),
-        ("UserDir", or_none(&server.user_dir)),
-        ("IndexFile", if index_files.is_empty() { Nothing("No index files defined") } else { Words(&index_files) }),
-        ("HideVersion", Switch(server.hide_version)),
-        ("Resume", Switch(server.resume)),
-        ("User", or_none(&server.user)),
+    let listen = places(server.listen.iter().map(|listen| SocketAddr::new(listen.address, listen.port)));
+    sheet.width = 24;
+    sheet.rows(
+        CONFIG,
+        &[scene.host.workers() as u64, server.timeout.into(), server.hide_version.into(), server.resume.into()],
+        &[
+            &ports,
+            &listen,
+            &path(server.pid_file.as_deref()),
+            server.user_dir.as_deref().unwrap_or_default(),
+            &join(&server.index_files),
+            server.user.as_deref().unwrap_or_default(),
+        ],
+    );
+    sheet.text("\n");
+    let numbers = [
+        server.keep_alive.into(),
+        server.max_keep_alive_request,
+        server.keep_alive_timeout,
+        server.max_request_size,
+        server.symlink.into(),
+        server.fdt.into(),
+        server.retry_after,
+        server.memory_limit,
+        server.max_connections_per_address,
+        server.defer_accept,
+        server.send_buffer,
+        server.receive_buffer,
+        server.not_sent_lowat,
+        server.min_body_rate,
+        server.min_send_rate,
+        server.rate_window,
+        server.sandbox.into(),
     ];
-    let advanced = [
-        ("KeepAlive", Switch(server.keep_alive)),
-        ("MaxKeepAliveRequest", number(server.max_keep_alive_request, "req/connection")),
-        ("KeepAliveTimeout", number(server.keep_alive_timeout, "seconds")),
-        ("MaxRequestSize", number(server.max_request_size, "KB")),
-        ("SymLink", Switch(server.symlink)),
-        ("DefaultMimeType", Text(&server.default_mime_type)),
-        ("FDT", Switch(server.fdt)),
-        (
-            "OverCapacity",
-            Text(&match server.over_capacity {
+    sheet.rows(
+        ADVANCED,
+        &numbers.map(u64::from),
+        &[
+            &server.default_mime_type,
+            match server.over_capacity {
                 OverCapacity::Resist => "Resist",
                 OverCapacity::Drop => "Drop",
                 OverCapacity::TooBusy => "TooBusy",
-            }),
-        ),
-        ("RetryAfter", number(server.retry_after, "seconds")),
-        ("FDLimit", or_none(&server.fd_limit)),
-        ("TransportLayer", Text(&DefaultTransport::NAME)),
-        ("Scheduler", Text(if server.scheduler == Scheduler::Fair { &"Fair" } else { &"ReusePort" })),
-        ("LogTarget", Text(if server.log_target == LogTarget::Stderr { &"stderr" } else { &"syslog" })),
-        ("MemoryLimit", number(server.memory_limit, "KB")),
-        ("MaxConnectionsPerAddress", number(server.max_connections_per_address, "")),
-        ("DeferAccept", number(server.defer_accept, "seconds")),
-        ("SendBuffer", number(server.send_buffer, "bytes")),
-        ("ReceiveBuffer", number(server.receive_buffer, "bytes")),
-        ("NotSentLowat", number(server.not_sent_lowat, "bytes")),
-        ("UnknownHost", Text(if server.unknown_host == UnknownHost::Default { &"Default" } else { &"Reject" })),
-        ("MinBodyRate", number(server.min_body_rate, "bytes/second")),
-        ("MinSendRate", number(server.min_send_rate, "bytes/second")),
-        ("RateWindow", number(server.rate_window, "seconds")),
-        ("Sandbox", Switch(server.sandbox)),
-        ("Chroot", or_none(&chroot)),
-    ];
-    sheet.width = 24;
-    sheet.title("Basic configuration");
-    basic.into_iter().for_each(|(key, value)| sheet.item(key, value));
-    sheet.text(&["\n"]);
-    sheet.title("Advanced configuration");
-    advanced.into_iter().for_each(|(key, value)| sheet.item(key, value));
-    Outcome::Done
+            },
+            &server.fd_limit.map(|limit| limit.to_string()).unwrap_or_default(),
+            DefaultTransport::NAME,
+            if server.scheduler == Scheduler::Fair { "Fair" } else { "ReusePort" },
+            if server.log_target == LogTarget::Stderr { "stderr" } else { "syslog" },
+            if server.unknown_host == UnknownHost::Default { "Default" } else { "Reject" },
+            &path(server.chroot.as_ref().map(|chroot| chroot.dir())),
+        ],
+    );
 }
 
-fn place(address: std::net::IpAddr, port: u16) -> String {
-    std::net::SocketAddr::new(address, port).to_string()
-}
-
-fn shown(texts: &[String]) -> Vec<&dyn Display> {
-    texts.iter().map(|text| text as &dyn Display).collect()
-}
-
-fn plugins(sheet: &mut Sheet<'_>, _: &Scene<'_>, _: &str) -> Outcome {
-    sheet.title("List of plugins and hooks associated");
-    let mut group = |title: &'static str, names: &mut dyn Iterator<Item = &'static str>| {
-        sheet.text(&["\n["]);
-        sheet.text(&[title, "]\n"]);
+fn plugins(sheet: &mut Sheet<'_>) {
+    sheet.rows("List of plugins and hooks associated", &[], &[]);
+    let groups = "CORE PROCESS CONTEXT|CORE THREAD CONTEXT|STAGE_10|STAGE_20|STAGE_30|STAGE_40|STAGE_50|NETWORK I/O";
+    for (index, title) in parts(groups, b'|').enumerate() {
+        sheet.named("\n[", title, "]\n");
         sheet.open(title, "[");
-        for name in names {
-            sheet.line(format_args!("  [{name}] v{} built in", env!("CARGO_PKG_VERSION")));
-            sheet.element(Value::Text(&name));
+        for listed in LISTED {
+            let is_in = match index {
+                0 => listed.process,
+                1 => true,
+                _ => listed.stages.iter().any(|stage| usize::from(*stage) == (index - 1) * 10),
+            };
+            if is_in {
+                plugin(sheet, listed.name);
+            }
+        }
+        if index == 7 {
+            plugin(sheet, DefaultTransport::NAME);
         }
         sheet.close("]");
-    };
-    let name = |listed: &crate::plugins::Listed| listed.name;
-    group("CORE PROCESS CONTEXT", &mut LISTED.iter().filter(|listed| listed.process).map(name));
-    group("CORE THREAD CONTEXT", &mut LISTED.iter().map(name));
-    for (title, stage) in [("STAGE_10", 10), ("STAGE_20", 20), ("STAGE_30", 30), ("STAGE_40", 40), ("STAGE_50", 50)] {
-        group(title, &mut LISTED.iter().filter(|listed| listed.stages.contains(&stage)).map(name));
     }
-    group("NETWORK I/O", &mut std::iter::once(DefaultTransport::NAME));
-    Outcome::Done
 }
 
-fn status(sheet: &mut Sheet<'_>, scene: &Scene<'_>, _: &str) -> Outcome {
-    use Value::{Number, Switch, Text, Words};
-    let (live, host) = (scene.host.live(), scene.host);
+fn plugin(sheet: &mut Sheet<'_>, name: &str) {
+    sheet.named("  [", name, concat!("] v", env!("CARGO_PKG_VERSION"), " built in\n"));
+    sheet.element(name);
+}
+
+const STATUS: &str = "Monkey Version|t
+Configuration path|t
+Cheetah! mode|t
+Process ID|n
+Process User|t
+Supervised|b
+Server Port|w
+";
+
+const STATUS_END: &str = "Connections|n
+Most connections|n
+Memory Allocator|t
+Kernel Features|t
+Events backend|t
+";
+
+fn status(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
+    let (live, host, facts) = (scene.host.live(), scene.host, scene.facts);
     let config = live.config();
-    let addresses: Vec<String> = host.listening().iter().map(|address| address.to_string()).collect();
-    let workers = host.workers();
+    let (workers, per) = (host.workers(), config.server.workers);
     sheet.width = 18;
-    sheet.item("Monkey Version", Text(&env!("CARGO_PKG_VERSION")));
-    sheet.item("Configuration path", Text(&config.dir.display()));
-    sheet.item("Cheetah! mode", Text(&scene.facts.mode));
-    sheet.item("Process ID", Number(std::process::id().into(), ""));
-    sheet.item("Process User", Text(&scene.facts.user));
-    sheet.item("Supervised", Switch(config.server.supervise));
-    sheet.item("Server Port", Words(&shown(&addresses)));
-    if sheet.is_json() {
-        sheet.item("Worker Threads", Number(workers as u64, ""));
-        sheet.item("Per Configuration", Number(config.server.workers.into(), ""));
-    } else {
-        let per = config.server.workers;
-        sheet.item("Worker Threads", Text(&format_args!("{workers} (per configuration: {per})")));
+    let texts = [
+        env!("CARGO_PKG_VERSION"),
+        &path(Some(&config.dir)),
+        &facts.mode,
+        &facts.user,
+        &places(host.listening().into_iter()),
+    ];
+    sheet.rows(STATUS, &[std::process::id().into(), config.server.supervise.into()], &texts);
+    match sheet.is_json() {
+        true => sheet.rows("Worker Threads|n\nPer configuration|n", &[workers as u64, per.into()], &[]),
+        false => sheet.rows("Worker Threads|t", &[], &[&format!("{workers} (per configuration: {per})")]),
     }
-    sheet.item("Connections", Number(host.connections().into(), ""));
-    sheet.item("Most Connections", Number(host.capacity().into(), ""));
+    let mut kernel = String::from("Linux ");
+    kernel.push_str(&facts.kernel);
+    kernel.push_str(if walks() { ", without openat2" } else { ", openat2" });
     let allocator = if cfg!(target_env = "musl") { "dlmalloc" } else { "system" };
-    sheet.item("Memory Allocator", Text(&allocator));
-    let look_up = if walks() { "without openat2" } else { "openat2" };
-    sheet.item("Kernel Features", Text(&format_args!("Linux {}, {look_up}", scene.facts.kernel)));
-    sheet.item("Events backend", Text(&"epoll"));
-    Outcome::Done
+    let numbers = [host.connections().into(), host.capacity().into()];
+    sheet.rows(STATUS_END, &numbers, &[allocator, &kernel, "epoll"]);
 }
 
-fn uptime(sheet: &mut Sheet<'_>, scene: &Scene<'_>, _: &str) -> Outcome {
+fn uptime(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
     let seconds = scene.host.uptime();
     if sheet.is_json() {
-        sheet.item("seconds", Value::Number(seconds, ""));
-        return Outcome::Done;
+        return sheet.rows("seconds|n", &[seconds], &[]);
     }
-    sheet.text(&["Server has been running: "]);
-    let parts = [
+    let mut text = String::from("Server has been running: ");
+    for (number, unit, after) in [
         (seconds / 86_400, " day", ", "),
         (seconds / 3600 % 24, " hour", ", "),
         (seconds / 60 % 60, " minute", " and "),
         (seconds % 60, " second", "\n"),
-    ];
-    for (number, unit, after) in parts {
-        sheet.out.push_decimal(number);
-        sheet.text(&[unit, if number == 1 { "" } else { "s" }, after]);
+    ] {
+        let _ = write!(text, "{number}{unit}{}{after}", if number == 1 { "" } else { "s" });
     }
-    Outcome::Done
+    sheet.text(&text);
 }
 
-fn vhosts(sheet: &mut Sheet<'_>, scene: &Scene<'_>, _: &str) -> Outcome {
-    use Value::{Text, Words};
+fn vhosts(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
     let live = scene.host.live();
     sheet.open("vhosts", "[");
     for site in &live.config().sites {
         sheet.open("", "{");
-        let name: &str = site.names.first().map_or("", |name| name);
-        sheet.line(format_args!("[VHost '{name}']"));
+        sheet.named("[VHost '", site.names.first().map_or("", |name| name), "']\n");
         (sheet.indent, sheet.width) = ("  - ", 13);
-        sheet.item("Names", Words(&shown(&site.names)));
-        sheet.item("Document root", Text(&site.document_root.display()));
-        sheet.item("Config file", Text(&file_of(&site.at)));
+        let texts = [&*join(&site.names), &path(Some(&site.document_root)), file_of(&site.at)];
+        sheet.rows("Names|w\nDocument root|t\nConfig file|t", &[], &texts);
         sheet.open("sections", "[");
-        let mut sections = 0;
-        for line in site.written.lines() {
-            if line.starts_with('[') {
-                if sections > 0 {
+        let mut close = "]}";
+        for line in parts(&site.written, b'\n') {
+            if let Some(name) = line.strip_prefix('[') {
+                if close.len() > 2 {
                     sheet.close("]}");
                 }
-                sections += 1;
-                sheet.line(format_args!("  + {line}"));
+                close = "]}]}";
+                sheet.named("  + ", line, "\n");
                 sheet.open("", "{");
-                sheet.item_of_json("section", Text(&line.trim_matches(['[', ']'])));
+                sheet.member("section", name.strip_suffix(']').unwrap_or(name), true);
                 sheet.open("entries", "[");
-            } else if let Some((key, value)) = line.split_once(' ') {
-                sheet.line(format_args!("      - {key} : {value}"));
+            } else {
+                let (key, value) = cut(line, b' ');
+                sheet.named("      - ", key, "");
+                sheet.named(" : ", value, "\n");
                 sheet.open("", "{");
-                sheet.item_of_json("key", Text(&key));
-                sheet.item_of_json("value", Text(&value));
+                sheet.member("key", key, true);
+                sheet.member("value", value, true);
                 sheet.close("}");
             }
         }
-        sheet.close(if sections > 0 { "]}]}" } else { "]}" });
-        sheet.text(&["\n"]);
+        sheet.close(close);
+        sheet.text("\n");
     }
     sheet.close("]");
-    Outcome::Done
 }
 
 /// The file of a place in it, `FILE:LINE:COLUMN`.
 fn file_of(at: &str) -> &str {
-    let without = |at| match str::rsplit_once(at, ':') {
-        Some((file, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => file,
-        _ => at,
-    };
-    without(without(at))
+    let mut file = at;
+    for _ in 0..2 {
+        let digits = file.bytes().rev().take_while(u8::is_ascii_digit).count();
+        let before = file.get(..file.len() - digits).and_then(|before| before.strip_suffix(':'));
+        file = before.unwrap_or(file);
+    }
+    file
 }
 
-fn workers(sheet: &mut Sheet<'_>, scene: &Scene<'_>, _: &str) -> Outcome {
-    let count = |number: &std::sync::atomic::AtomicU32| Value::Number(number.load(Ordering::Relaxed).into(), "");
-    (sheet.indent, sheet.width) = ("    - ", 18);
+fn workers(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
+    let layout = "Task ID|n\nActive Connections|n\nAnswers|n\nSent|nbytes\nOpen Files|n\nLog Lines Lost|n";
     sheet.open("workers", "[");
     for number in 0..scene.host.workers() {
         let Some(worker) = scene.host.worker(number) else { continue };
-        sheet.line(format_args!("* Worker {number}"));
-        sheet.open("", "{");
-        sheet.item_of_json("worker", Value::Number(number as u64, ""));
-        sheet.item("Task ID", Value::Number(worker.task.into(), ""));
-        sheet.item("Active Connections", Value::Number(worker.connections.into(), ""));
-        let answered = worker.stats.answered.iter().map(|class| u64::from(class.load(Ordering::Relaxed))).sum();
-        sheet.item("Answers", Value::Number(answered, ""));
-        sheet.item("Sent", Value::Number(worker.stats.sent.load(Ordering::Relaxed), "bytes"));
-        sheet.item("Open Files", count(&worker.stats.files));
-        sheet.item("Log Lines Lost", count(&worker.stats.lost));
-        sheet.close("}");
+        let stats = worker.stats;
+        let answered = stats.answered.iter().map(|class| u64::from(class.load(Ordering::Relaxed))).sum();
+        let numbers = [
+            worker.task.into(),
+            worker.connections.into(),
+            answered,
+            stats.sent.load(Ordering::Relaxed),
+            stats.files.load(Ordering::Relaxed).into(),
+            stats.lost.load(Ordering::Relaxed).into(),
+        ];
+        of_worker(sheet, number, layout, &numbers);
     }
     sheet.close("]");
-    Outcome::Done
 }
 
-fn memory(sheet: &mut Sheet<'_>, scene: &Scene<'_>, _: &str) -> Outcome {
+/// The rows of a worker.
+fn of_worker(sheet: &mut Sheet<'_>, number: usize, layout: &str, numbers: &[u64]) {
+    let name = number.to_string();
+    sheet.named("* Worker ", &name, "\n");
+    sheet.open("", "{");
+    sheet.member("worker", &name, false);
+    (sheet.indent, sheet.width) = ("    - ", 18);
+    sheet.rows(layout, numbers, &[]);
+    sheet.close("}");
+}
+
+const MEMORY: &str = "Ceiling|nKB
+Resident|nKB
+Program and plugins|nKB
+Plugins|nKB
+Slots|n
+Slot|nbytes
+Connections|n
+Most connections|n
+Each worker|nKB
+Its cache|nKB
+Its buffers|nKB
+";
+
+fn memory(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
     let (host, memory) = (scene.host, scene.host.memory());
-    let number = |number: usize, unit| Value::Number(number as u64, unit);
     sheet.width = 19;
-    for (label, value) in [
-        ("Ceiling", number(memory.limit, "KB")),
-        ("Resident", number(memory.resident, "KB")),
-        ("Program and plugins", number(memory.fixed, "KB")),
-        ("Plugins", number(memory.plugins, "KB")),
-        ("Slots", number(memory.slots, "")),
-        ("Slot", number(memory.slot, "bytes")),
-        ("Connections", Value::Number(host.connections().into(), "")),
-        ("Most connections", Value::Number(host.capacity().into(), "")),
-        ("Each worker", number(memory.worker, "KB")),
-        ("Its cache", number(memory.cache, "KB")),
-        ("Its buffers", number(memory.buffers, "KB")),
-    ] {
-        sheet.item(label, value);
-    }
+    let numbers = [
+        memory.limit,
+        memory.resident,
+        memory.fixed,
+        memory.plugins,
+        memory.slots,
+        memory.slot,
+        host.connections() as usize,
+        host.capacity() as usize,
+        memory.worker,
+        memory.cache,
+        memory.buffers,
+    ];
+    sheet.rows(MEMORY, &numbers.map(|number| number as u64), &[]);
     sheet.open("pools", "[");
-    (sheet.indent, sheet.width) = ("    - ", 13);
     for number in 0..host.workers() {
         let Some(worker) = host.worker(number) else { continue };
-        sheet.line(format_args!("* Worker {number}"));
-        sheet.open("", "{");
-        sheet.item_of_json("worker", Value::Number(number as u64, ""));
-        sheet.item("Buffers", Value::Number(worker.buffers.into(), ""));
-        sheet.item("Lent", Value::Number(worker.stats.lent.load(Ordering::Relaxed).into(), ""));
-        sheet.item("Times without", Value::Number(worker.stats.starved.load(Ordering::Relaxed).into(), ""));
-        sheet.close("}");
+        let (lent, starved) = (&worker.stats.lent, &worker.stats.starved);
+        let numbers = [worker.buffers, lent.load(Ordering::Relaxed), starved.load(Ordering::Relaxed)];
+        of_worker(sheet, number, "Buffers|n\nLent|n\nTimes without|n", &numbers.map(u64::from));
     }
     sheet.close("]");
-    Outcome::Done
-}
-
-fn reload(sheet: &mut Sheet<'_>, scene: &Scene<'_>, _: &str) -> Outcome {
-    scene.host.reload();
-    sheet.text(&["The configuration is read anew. What comes of it stands in the server's log.\n"]);
-    sheet.item_of_json("reload", Value::Text(&"asked"));
-    Outcome::Done
 }
 
 const LEVELS: [(&str, LevelFilter); 4] = [
@@ -379,18 +470,22 @@ const LEVELS: [(&str, LevelFilter); 4] = [
     ("debug", LevelFilter::Debug),
 ];
 
-fn loglevel(sheet: &mut Sheet<'_>, _: &Scene<'_>, argument: &str) -> Outcome {
-    if !argument.is_empty() {
-        let Some((_, level)) = LEVELS.iter().find(|(name, _)| *name == argument) else {
-            return fail(sheet, &"There is no such level: write error, warn, info or debug");
-        };
-        set_level(*level);
+fn loglevel(sheet: &mut Sheet<'_>, argument: &str) -> Outcome {
+    let mut name = "other";
+    for (known, level) in LEVELS {
+        if known == argument {
+            set_level(level);
+        }
+        if level == ::log::max_level() {
+            name = known;
+        }
     }
-    let now = ::log::max_level();
-    let name = LEVELS.iter().find(|(_, level)| *level == now).map_or("other", |(name, _)| name);
-    sheet.item("Log level", Value::Text(&name));
+    if !argument.is_empty() && argument != name {
+        return fail(sheet, "There is no such level: write error, warn, info or debug");
+    }
+    sheet.rows("Log level|t", &[], &[name]);
     if !argument.is_empty() {
-        sheet.text(&["Until the next reload or start.\n"]);
+        sheet.text("Until the next reload or start.\n");
     }
     Outcome::Done
 }
@@ -398,19 +493,14 @@ fn loglevel(sheet: &mut Sheet<'_>, _: &Scene<'_>, argument: &str) -> Outcome {
 fn log(sheet: &mut Sheet<'_>, scene: &Scene<'_>, argument: &str) -> Outcome {
     let count = if argument.is_empty() { Some(LOG_LINES) } else { argument.parse().ok() };
     let Some(count) = count else {
-        return fail(sheet, &"The number of lines is a whole number");
+        return fail(sheet, "The number of lines is a whole number");
     };
     sheet.open("lines", "[");
     let there_is = scene.host.recent_lines(count, &mut |line| {
-        let line = String::from_utf8_lossy(line);
-        sheet.line(format_args!("{line}"));
-        sheet.element(Value::Text(&line));
+        let line = std::str::from_utf8(line).unwrap_or("(a line that is not UTF-8)");
+        sheet.named("", line, "\n");
+        sheet.element(line);
     });
     sheet.close("]");
-    if there_is { Outcome::Done } else { fail(sheet, &"no memory log is configured") }
-}
-
-fn clear(sheet: &mut Sheet<'_>, _: &Scene<'_>, _: &str) -> Outcome {
-    sheet.text(&["\x1b[2J\x1b[1;1H"]);
-    Outcome::Done
+    if there_is { Outcome::Done } else { fail(sheet, "no memory log is configured") }
 }

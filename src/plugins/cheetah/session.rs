@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::commands::{Outcome, Scene, fail, perform, wants_json};
 use super::outbox::Outbox;
 use super::protocol::{END, HELLO, LINE_MAX, OFTEN, START};
-use super::sheet::{Form, Sheet, Value};
+use super::sheet::{Form, Sheet, cut, parts};
 use crate::http::output::Sink;
 use crate::plugin::events::{WatchId, Watches};
 use crate::sys::Errno;
@@ -21,6 +21,10 @@ const GREETING_MS: u32 = 500;
 const IDLE_MS: u32 = 10 * 60 * 1000;
 /// How long a client may take nothing of an answer, milliseconds.
 const SLOW_MS: u32 = 30_000;
+
+/// What a line about a connection holds, and in how many columns it is shown; below 0 what JSON quotes.
+const COLUMNS: [(&str, i8); 7] =
+    [("worker", 8), ("address", -40), ("port", 7), ("state", -10), ("age_ms", 12), ("bytes", 14), ("requests", 0)];
 
 /// What kind of client it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -260,14 +264,14 @@ impl Session {
             Some((&HELLO, words)) if self.mode == Mode::Unknown => (true, words),
             _ => (false, line),
         };
-        let Ok(words) = std::str::from_utf8(words).map(str::trim) else {
+        let Ok(words) = std::str::from_utf8(words).map(str::trim_ascii) else {
             self.greet_if_new();
             self.answer_failure("The line is not UTF-8");
             return false;
         };
         if hello {
             self.out.push(&[START]);
-            match words.split_once(' ').unwrap_or((words, "")) {
+            match cut(words, b' ') {
                 ("run", command) => {
                     self.mode = Mode::Once;
                     return self.answer(command, scene);
@@ -299,9 +303,9 @@ impl Session {
         self.mode = Mode::Shell(form);
         self.out.begin();
         let mut sheet = Sheet::new(&mut self.out, form);
-        sheet.text(&["\n"]);
+        sheet.text("\n");
         sheet.heading("   ****** Welcome to Cheetah!, the Monkey Shell :) ******");
-        sheet.text(&["\n   Type 'help' or '\\h' for the commands, 'quit' to leave.\n\n"]);
+        sheet.text("\n   Type 'help' or '\\h' for the commands, 'quit' to leave.\n\n");
         self.prompt();
     }
 
@@ -329,20 +333,19 @@ impl Session {
         let mut sheet = Sheet::new(&mut self.out, form);
         sheet.open("", "{");
         let outcome = match line.is_empty() {
-            true => fail(&mut sheet, &"No command"),
+            true => fail(&mut sheet, "No command"),
             false => perform(line, &mut sheet, scene),
         };
         if outcome == Outcome::Connections {
             self.tally = Some(Tally { form, shown: 0, left_out: 0 });
-            sheet.heading(
-                "Worker  Address                                          State         Age s        Bytes  Requests",
-            );
+            COLUMNS.into_iter().for_each(|(label, width)| sheet.column(label, usize::from(width.unsigned_abs())));
+            sheet.text("\n");
             sheet.open("connections", "[");
             return true;
         }
         sheet.close("}\n");
         if outcome == Outcome::Quit {
-            sheet.text(&["Cheetah says: Good Bye!\n"]);
+            sheet.text("Cheetah says: Good Bye!\n");
             self.closing = true;
         }
         self.finish(before, form, outcome != Outcome::Failed);
@@ -354,7 +357,7 @@ impl Session {
         self.out.begin();
         let mut sheet = Sheet::new(&mut self.out, form);
         sheet.open("", "{");
-        fail(&mut sheet, &why);
+        fail(&mut sheet, why);
         sheet.close("}\n");
         self.finish(before, form, false);
     }
@@ -390,27 +393,15 @@ impl Session {
     /// Is told of a connection: `worker address port state age bytes requests`.
     pub(super) fn tell(&mut self, line: &str) {
         let Some(tally) = &mut self.tally else { return };
-        let mut words = line.split(' ');
-        let mut word = || words.next().unwrap_or_default();
-        let (worker, address, port, state, age, bytes, requests) =
-            (word(), word(), word(), word(), word(), word(), word());
-        let number = |word: &str| word.parse::<u64>().unwrap_or(0);
         let before = self.out.len();
         let mut sheet = Sheet::resume(&mut self.out, tally.form, tally.shown > 0);
-        let place = format_args!("{address}:{port}").to_string();
-        sheet.line(format_args!(
-            "{worker:<7} {place:<48} {state:<8} {:>10} {bytes:>12} {requests:>9}",
-            number(age) / 1000
-        ));
         sheet.open("", "{");
-        for (label, text) in [("address", address), ("state", state)] {
-            sheet.item_of_json(label, Value::Text(&text));
-        }
-        let numbers = [("worker", worker), ("port", port), ("age_ms", age), ("bytes", bytes), ("requests", requests)];
-        for (label, text) in numbers {
-            sheet.item_of_json(label, Value::Number(number(text), ""));
+        for ((label, width), word) in COLUMNS.into_iter().zip(parts(line, b' ')) {
+            sheet.member(label, word, width < 0);
+            sheet.column(word, usize::from(width.unsigned_abs()));
         }
         sheet.close("}");
+        sheet.text("\n");
         match self.out.keep_whole(before) {
             true => tally.shown += 1,
             false => tally.left_out += 1,
@@ -423,9 +414,8 @@ impl Session {
         self.out.end();
         let mut sheet = Sheet::resume(&mut self.out, form, shown > 0);
         sheet.close("]");
-        sheet.line(format_args!("{shown} shown of {}", connections.max(shown + left_out)));
-        sheet.item_of_json("shown", Value::Number(shown.into(), ""));
-        sheet.item_of_json("of", Value::Number(connections.max(shown + left_out).into(), ""));
+        let numbers = [shown.into(), connections.max(shown + left_out).into()];
+        sheet.rows("Shown|n\nOf|n", &numbers, &[]);
         sheet.close("}\n");
         self.finish(0, form, true);
     }
@@ -435,7 +425,7 @@ impl Session {
         let Some(Tally { form, .. }) = self.tally.take() else { return };
         let mut sheet = Sheet::resume(&mut self.out, form, false);
         sheet.close("]");
-        fail(&mut sheet, &why);
+        fail(&mut sheet, why);
         sheet.close("}\n");
         self.finish(0, form, false);
     }

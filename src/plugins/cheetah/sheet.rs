@@ -1,7 +1,16 @@
 //! An answer: the same data as text for people and as one JSON object for machines. Whatever a name or a path holds, no control
 //! character of it reaches the terminal.
-
-use std::fmt::{self, Display, Write};
+//!
+//! Every member is a row of a layout: `LABEL|KIND`, where KIND is a letter and what belongs to it. One function reads them: as calls
+//! they would take five times the room.
+//!
+//! | kind | value | text | JSON |
+//! |---|---|---|---|
+//! | `nUNIT` | number | it and the unit | number |
+//! | `b` | number | `On` or `Off` | true or false |
+//! | `tNONE` | text | it, or NONE where it is empty | string or null |
+//! | `wNONE` | words with blanks between | the same | list of strings |
+//! | none | | the label as a title | |
 
 use super::outbox::Outbox;
 use crate::http::output::Sink;
@@ -17,21 +26,6 @@ pub(super) enum Form {
     Json,
 }
 
-/// A value, with what text and JSON make of it.
-#[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
-    /// A number, and what text says behind it.
-    Number(u64, &'a str),
-    /// `On` or `Off`; true or false.
-    Switch(bool),
-    /// Text.
-    Text(&'a dyn Display),
-    /// Several of them with blanks between; a list of strings.
-    Words(&'a [&'a dyn Display]),
-    /// Nothing, and how text says so; null.
-    Nothing(&'a str),
-}
-
 /// An answer under construction.
 pub(super) struct Sheet<'a> {
     pub(super) out: &'a mut Outbox,
@@ -44,15 +38,31 @@ pub(super) struct Sheet<'a> {
     pub(super) width: usize,
 }
 
+/// A text up to a byte, and what stands behind that; the whole text and nothing where the byte is not in it.
+#[inline(never)]
+pub(super) fn cut(text: &str, at: u8) -> (&str, &str) {
+    let end = text.bytes().position(|byte| byte == at).unwrap_or(text.len());
+    (text.get(..end).unwrap_or_default(), text.get(end + 1..).unwrap_or_default())
+}
+
+/// What [`cut`] makes of a text again and again; a byte at the end is no further part.
+pub(super) fn parts(mut text: &str, at: u8) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (part, rest) = if text.is_empty() { return None } else { cut(text, at) };
+        text = rest;
+        Some(part)
+    })
+}
+
 impl<'a> Sheet<'a> {
     /// An empty one.
     pub(super) fn new(out: &'a mut Outbox, form: Form) -> Sheet<'a> {
-        Sheet { out, form, comma: false, indent: "", width: 0 }
+        Sheet::resume(out, form, false)
     }
 
     /// One that goes on in a list that is open and has something in it, or nothing yet.
     pub(super) fn resume(out: &'a mut Outbox, form: Form, comma: bool) -> Sheet<'a> {
-        Sheet { comma, ..Sheet::new(out, form) }
+        Sheet { out, form, comma, indent: "", width: 0 }
     }
 
     /// Whether it is JSON.
@@ -61,34 +71,36 @@ impl<'a> Sheet<'a> {
     }
 
     /// Text as it is, in text only.
-    pub(super) fn text(&mut self, parts: &[&str]) {
+    #[inline(never)]
+    pub(super) fn text(&mut self, text: &str) {
         if !self.is_json() {
-            parts.iter().for_each(|part| self.out.push(part.as_bytes()));
+            self.out.push(text.as_bytes());
         }
     }
 
-    /// Text with what is escaped in it, in text only.
-    pub(super) fn line(&mut self, line: fmt::Arguments<'_>) {
+    /// Text and a name in it, which is escaped, in text only.
+    pub(super) fn named(&mut self, before: &str, name: &str, after: &str) {
         if !self.is_json() {
-            let _ = self.write_fmt(line);
-            self.out.push(b"\n");
+            self.text(before);
+            self.escaped(name);
+            self.text(after);
         }
     }
 
     /// A heading, in text only.
     pub(super) fn heading(&mut self, text: &str) {
-        let (on, off) = if self.form == Form::Coloured { ("\x1b[1;33m", "\x1b[0m") } else { ("", "") };
-        self.text(&[on, text, off, "\n"]);
+        let (on, off) = if self.form == Form::Coloured { ("\x1b[1;33m", "\x1b[0m\n") } else { ("", "\n") };
+        [on, text, off].into_iter().for_each(|part| self.text(part));
     }
 
-    /// A heading with a line under it, in text only.
-    pub(super) fn title(&mut self, text: &str) {
-        self.heading(text);
-        text.bytes().for_each(|_| self.text(&["-"]));
-        self.text(&["\n"]);
+    /// Text in so many columns, in text only.
+    pub(super) fn column(&mut self, text: &str, width: usize) {
+        self.text(text);
+        (text.len()..width).for_each(|_| self.text(" "));
     }
 
-    /// Opens an object or a list; in JSON only. A label when it is a member.
+    /// Opens an object or a list, in JSON only. A label when it is a member.
+    #[inline(never)]
     pub(super) fn open(&mut self, label: &str, bracket: &str) {
         if self.is_json() {
             self.name(label);
@@ -98,6 +110,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// Closes it.
+    #[inline(never)]
     pub(super) fn close(&mut self, bracket: &str) {
         if self.is_json() {
             self.out.push(bracket.as_bytes());
@@ -105,106 +118,129 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// A member: a label and a value.
-    pub(super) fn item(&mut self, label: &str, value: Value<'_>) {
-        if self.is_json() {
-            self.name(label);
-            return self.json(value);
-        }
-        self.text(&[self.indent, label]);
-        (label.len()..self.width).for_each(|_| self.out.push(b" "));
-        self.out.push(b" : ");
-        match value {
-            Value::Number(number, unit) => {
-                self.out.push_decimal(number);
-                self.text(&[if unit.is_empty() { "" } else { " " }, unit]);
-            }
-            Value::Switch(on) => self.out.push(if on { b"On" } else { b"Off" }),
-            Value::Text(text) => _ = write!(self, "{text}"),
-            Value::Words(words) => {
-                for (index, word) in words.iter().enumerate() {
-                    _ = write!(self, "{}{word}", if index == 0 { "" } else { " " });
+    /// The rows of a layout, which take their values in order.
+    #[inline(never)]
+    pub(super) fn rows(&mut self, layout: &str, numbers: &[u64], texts: &[&str]) {
+        let (mut numbers, mut texts) = (numbers.iter(), texts.iter());
+        for row in parts(layout, b'\n') {
+            let (label, kind) = cut(row, b'|');
+            let mut number = || numbers.next().copied().unwrap_or(0);
+            let mut text = || texts.next().copied().unwrap_or_default();
+            let (kind, more) = kind.split_at_checked(1).unwrap_or_default();
+            match kind {
+                "n" => {
+                    let number = number();
+                    self.label(label);
+                    self.out.push_decimal(number);
+                    if !more.is_empty() {
+                        [" ", more].into_iter().for_each(|part| self.text(part));
+                    }
+                }
+                "b" => {
+                    let on = number() > 0;
+                    self.label(label);
+                    self.out.push(match (on, self.is_json()) {
+                        (true, false) => b"On",
+                        (false, false) => b"Off",
+                        (true, true) => b"true",
+                        (false, true) => b"false",
+                    });
+                }
+                "" => {
+                    self.heading(label);
+                    label.bytes().for_each(|_| self.text("-"));
+                }
+                _ => {
+                    let text = text();
+                    self.label(label);
+                    match self.is_json() {
+                        true if kind == "w" => {
+                            self.out.push(b"[");
+                            self.comma = false;
+                            parts(text, b' ').for_each(|word| self.element(word));
+                            self.close("]");
+                        }
+                        true if text.is_empty() => self.out.push(b"null"),
+                        true => self.quoted(text),
+                        false => self.escaped(if text.is_empty() { more } else { text }),
+                    }
                 }
             }
-            Value::Nothing(text) => self.out.push(text.as_bytes()),
-        }
-        self.out.push(b"\n");
-    }
-
-    /// A member, in JSON only.
-    pub(super) fn item_of_json(&mut self, label: &str, value: Value<'_>) {
-        if self.is_json() {
-            self.item(label, value);
+            self.text("\n");
         }
     }
 
-    /// An element of a list that is open, in JSON only.
-    pub(super) fn element(&mut self, value: Value<'_>) {
+    /// A string in a list that is open, in JSON only.
+    pub(super) fn element(&mut self, text: &str) {
         if self.is_json() {
             self.name("");
-            self.json(value);
+            self.quoted(text);
         }
     }
 
-    /// A comma where one is needed, and the name of a member.
+    /// A member of JSON only, with its value as it is.
+    pub(super) fn member(&mut self, label: &str, value: &str, quoted: bool) {
+        if self.is_json() {
+            self.name(label);
+            if quoted { self.quoted(value) } else { self.out.push(value.as_bytes()) }
+        }
+    }
+
+    fn label(&mut self, label: &str) {
+        if self.is_json() {
+            return self.name(label);
+        }
+        self.text(self.indent);
+        self.column(label, self.width);
+        self.text(" : ");
+    }
+
+    /// A comma where one is needed, and the name of a member: small letters, `_` between the words.
+    #[inline(never)]
     fn name(&mut self, label: &str) {
         if std::mem::replace(&mut self.comma, true) {
             self.out.push(b", ");
         }
         if !label.is_empty() {
             self.out.push(b"\"");
-            for (index, word) in label.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).enumerate()
-            {
-                self.out.push(if index == 0 { b"" } else { b"_" });
-                word.bytes().for_each(|byte| self.out.push(&[byte.to_ascii_lowercase()]));
+            let mut pause = false;
+            for byte in label.bytes() {
+                if !byte.is_ascii_alphanumeric() {
+                    pause = true;
+                    continue;
+                }
+                if std::mem::take(&mut pause) {
+                    self.out.push(b"_");
+                }
+                self.out.push(&[byte.to_ascii_lowercase()]);
             }
             self.out.push(b"\": ");
         }
     }
 
-    fn json(&mut self, value: Value<'_>) {
-        match value {
-            Value::Number(number, _) => self.out.push_decimal(number),
-            Value::Switch(on) => self.out.push(if on { b"true" } else { b"false" }),
-            Value::Nothing(_) => self.out.push(b"null"),
-            Value::Text(text) => {
-                self.out.push(b"\"");
-                let _ = write!(self, "{text}");
-                self.out.push(b"\"");
-            }
-            Value::Words(words) => {
-                self.out.push(b"[");
-                self.comma = false;
-                for word in words {
-                    self.element(Value::Text(word));
-                }
-                self.close("]");
-            }
-        }
+    fn quoted(&mut self, text: &str) {
+        self.out.push(b"\"");
+        self.escaped(text);
+        self.out.push(b"\"");
     }
-}
 
-impl Write for Sheet<'_> {
-    /// Escapes: control characters always, and what JSON wants.
-    fn write_str(&mut self, text: &str) -> fmt::Result {
+    /// Text without its control characters, and without what JSON keeps for itself.
+    #[inline(never)]
+    pub(super) fn escaped(&mut self, text: &str) {
         let json = self.is_json();
-        let mut rest = text;
-        let special = |c: char| c.is_control() || (json && (c == '"' || c == '\\'));
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| special(*c)) {
-            let (plain, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
-            self.out.push(plain.as_bytes());
-            rest = behind.get(c.len_utf8()..).unwrap_or_default();
+        for c in text.chars() {
             if c.is_control() {
                 // All of them are below 256.
-                let digit = |nibble: u32| char::from_digit(nibble & 15, 16).unwrap_or('0') as u8;
+                let digit = |nibble: u32| b"0123456789abcdef".get(nibble as usize & 15).copied().unwrap_or(b'0');
                 self.out.push(if json { b"\\u00" } else { b"\\x" });
                 self.out.push(&[digit(c as u32 >> 4), digit(c as u32)]);
             } else {
-                self.out.push(&[b'\\', c as u8]);
+                if json && (c == '"' || c == '\\') {
+                    self.out.push(b"\\");
+                }
+                self.out.push(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
-        self.out.push(rest.as_bytes());
-        Ok(())
     }
 }
 
@@ -224,14 +260,11 @@ mod tests {
     #[test]
     fn one_sheet_in_both_forms() {
         let write = |sheet: &mut Sheet<'_>| {
-            sheet.title("Title");
             sheet.width = 9;
-            sheet.item("Task ID", Value::Number(7, "threads"));
-            sheet.item("On", Value::Switch(true));
-            sheet.item("User", Value::Nothing("nobody"));
-            sheet.item("Names", Value::Words(&[&"a", &"b\"c"]));
+            let layout = "Title\nTask  (ID)|nthreads\nOn|b\nUser|tnobody\nNames|w";
+            sheet.rows(layout, &[7, 1], &["", "a b\"c"]);
         };
-        let plain = "Title\n-----\nTask ID   : 7 threads\nOn        : On\nUser      : nobody\nNames     : a b\"c\n";
+        let plain = "Title\n-----\nTask  (ID) : 7 threads\nOn        : On\nUser      : nobody\nNames     : a b\"c\n";
         assert_eq!(written(Form::Plain, write), plain);
         let json = "{\"task_id\": 7, \"on\": true, \"user\": null, \"names\": [\"a\", \"b\\\"c\"]}";
         assert_eq!(written(Form::Json, write), json);
@@ -240,8 +273,15 @@ mod tests {
 
     #[test]
     fn no_control_character_passes() {
-        let write = |sheet: &mut Sheet<'_>| sheet.item("x", Value::Text(&"a\u{1b}[2J\0\u{9b}é\\\n"));
-        assert_eq!(written(Form::Plain, write), "x : a\\x1b[2J\\x00\\x9bé\\\n".replace("\\\n", "\\\\x0a\n"));
+        let write = |sheet: &mut Sheet<'_>| sheet.rows("x|t", &[], &["a\u{1b}[2J\0\u{9b}é\\\n"]);
+        assert_eq!(written(Form::Plain, write), "x : a\\x1b[2J\\x00\\x9bé\\\\x0a\n");
         assert_eq!(written(Form::Json, write), "{\"x\": \"a\\u001b[2J\\u0000\\u009bé\\\\\\u000a\"}");
+    }
+
+    #[test]
+    fn texts_are_cut() {
+        assert_eq!(cut("a|b|c", b'|'), ("a", "b|c"));
+        assert_eq!(cut("a", b'|'), ("a", ""));
+        assert_eq!(parts("a b  c ", b' ').collect::<Vec<_>>(), ["a", "b", "", "c"]);
     }
 }
