@@ -86,13 +86,14 @@ impl LocalListener {
             },
         }
         // Made under another name and then put in place: no moment is without a socket that answers.
-        let new = |bytes: &[u8]| CString::new([bytes, b".new"].concat());
-        let (new_path, new_name) = (new(whole)?, new(name)?);
+        let mut new_path = whole.to_vec();
+        new_path.extend_from_slice(b".new");
+        let new_name = CString::new(new_path.get(whole.len() - name.len()..).unwrap_or_default())?;
         if status(dir.as_fd(), &new_name).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFSOCK) {
             remove(dir.as_fd(), &new_name)?;
         }
         let socket = socket(libc::SOCK_NONBLOCK)?;
-        let (address, length) = address(new_path.as_bytes())?;
+        let (address, length) = address(&new_path)?;
         // SAFETY: umask takes an integer and cannot fail; `address` is a sockaddr_un of the length passed.
         let bound = unsafe {
             let mask = libc::umask(0o177);

@@ -1,5 +1,6 @@
 //! plugins/cheetah/cheetah.conf: the admin shell.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::super::check::Values;
@@ -41,11 +42,11 @@ pub enum Cheetah {
     /// Where the server was started.
     Stdin,
     /// A local socket; None = the place that follows from the rest of the configuration.
-    Server(Option<PathBuf>),
+    Server(Option<OsString>),
 }
 
 /// A place for the socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Place {
     /// The path, absolute.
     pub path: PathBuf,
@@ -58,7 +59,7 @@ impl Cheetah {
     pub fn place(&self, config: &Config) -> Option<Place> {
         let Cheetah::Server(path) = self else { return None };
         let beside = config.server.pid_file.as_ref().map(|file| directory_of(file).join(SOCKET));
-        Some(match path.clone().or(beside) {
+        Some(match path.clone().map(PathBuf::from).or(beside) {
             Some(path) => Place { path, make: None },
             None => Place { path: Path::new(RUN_DIR).join(SOCKET), make: Some(Path::new(RUN_DIR)) },
         })
@@ -71,5 +72,5 @@ pub(super) fn resolve(v: &Values<'_>, dir: &Path) -> Option<Cheetah> {
     if v.is(C, "Listen", "STDIN") {
         return Some(Cheetah::Stdin);
     }
-    Some(Cheetah::Server(v.entry(C, "Socket").map(|entry| dir.join(entry.value))))
+    Some(Cheetah::Server(v.entry(C, "Socket").map(|entry| dir.join(entry.value).into())))
 }

@@ -146,64 +146,71 @@ fn talk(socket: OwnedFd, command: &str) -> io::Result<u8> {
         (false, _) => "plain",
     };
     // A server that turns us away may have closed already: why can be read all the same.
-    let _ = socket.write_all(&[&[HELLO], hello.as_bytes(), command.as_bytes(), b"\n"].concat());
-    let (mut begun, mut status) = (false, None);
+    let mut line = vec![HELLO];
+    for part in [hello, command, "\n"] {
+        line.extend_from_slice(part.as_bytes());
+    }
+    let _ = socket.write_all(&line);
+    let mut at = At::Before;
     let mut before = Vec::new();
     let mut reads_stdin = !once;
     let mut bytes = [0; 4096];
     loop {
-        let own = reads_stdin.then_some(stdin.as_fd());
-        let limit = if begun && !once { None } else { Some(PATIENCE_MS) };
         // What is typed waits until the server has answered.
-        let (typed, told) = wait_readable(own.filter(|_| begun), socket.as_fd(), limit);
-        if !typed && !told {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        let begun = at != At::Before;
+        let own = (reads_stdin && begun).then_some(stdin.as_fd());
+        let limit = if begun && !once { None } else { Some(PATIENCE_MS) };
+        let (typed, told) = wait_readable(own, socket.as_fd(), limit);
         if told {
             let count = match socket.read(&mut bytes) {
                 // The server closed with something of ours unread: what it had to say has come before.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
                 count => count?,
             };
+            let mut shown = Vec::new();
+            for byte in bytes.get(..count).unwrap_or_default() {
+                match (at, *byte) {
+                    (At::Before, START) => at = At::Answer,
+                    (At::Before, byte) => before.push(byte),
+                    (At::Answer, END) => at = At::Status,
+                    (At::Answer, byte) => shown.push(byte),
+                    (At::Status, byte) => {
+                        print(&shown)?;
+                        return Ok(byte.wrapping_sub(b'0'));
+                    }
+                }
+            }
+            print(&shown)?;
             if count == 0 {
                 break;
             }
-            let mut text = bytes.get(..count).unwrap_or_default();
-            if !begun {
-                let start = text.iter().position(|byte| *byte == START);
-                let (early, rest) = text.split_at_checked(start.unwrap_or(count)).unwrap_or_default();
-                before.extend_from_slice(early);
-                begun = start.is_some();
-                text = rest.get(1..).unwrap_or_default();
-            }
-            if status.is_none() {
-                let end = text.iter().position(|byte| *byte == END && once);
-                let (answer, rest) = text.split_at_checked(end.unwrap_or(text.len())).unwrap_or_default();
-                print(answer)?;
-                text = rest.get(1..).unwrap_or_default();
-                status = end.map(|_| None);
-            }
-            if let (Some(None), Some(digit)) = (status, text.first()) {
-                status = Some(Some(digit.wrapping_sub(b'0')));
-                break;
-            }
-        }
-        if typed {
-            let mut file = File::from(stdin.as_fd().try_clone_to_owned()?);
-            match file.read(&mut bytes)? {
+        } else if typed {
+            match File::from(stdin.as_fd().try_clone_to_owned()?).read(&mut bytes)? {
                 0 => {
                     reads_stdin = false;
                     let _ = shutdown_write(socket.as_fd());
                 }
                 count => socket.write_all(bytes.get(..count).unwrap_or_default())?,
             }
+        } else {
+            return Err(io::ErrorKind::TimedOut.into());
         }
     }
-    if begun && (!once || status.flatten().is_some()) {
-        return Ok(status.flatten().unwrap_or(0));
+    if at == At::Answer && !once {
+        return Ok(0);
     }
     stderr::write(&before);
     Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// How far what the server says has got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// What is not meant for the output.
+    Before,
+    Answer,
+    /// The digit that ends the answer to one command.
+    Status,
 }
 
 /// Writes to stdout, past the buffer of the standard library.

@@ -1,6 +1,6 @@
 //! The commands of the shell, and the table they are looked up in.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::sheet::{Sheet, cut, parts};
 use crate::config::{LogTarget, OverCapacity, Scheduler, UnknownHost};
+use crate::http::output::Sink;
 use crate::log::{LevelFilter, set_level};
 use crate::plugin::host::Host;
 use crate::plugin::transport::Transport;
@@ -133,27 +134,26 @@ fn help(sheet: &mut Sheet<'_>) {
     sheet.text("\nWith --json behind it a command answers in one line of JSON.\n");
 }
 
-/// Texts with blanks between.
-fn join(texts: &[String]) -> String {
-    let mut all = String::new();
-    for text in texts {
-        all.push_str(if all.is_empty() { "" } else { " " });
-        all.push_str(text);
-    }
-    all
+/// What a value shows of itself.
+#[inline(never)]
+fn shown(value: &dyn Display) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{value}");
+    text
 }
 
-/// Addresses with blanks between, or their ports alone.
-fn places(addresses: impl Iterator<Item = SocketAddr>) -> String {
+/// Several of them with blanks between.
+fn all(values: impl Iterator<Item = impl Display>) -> String {
     let mut all = String::new();
-    for address in addresses {
-        let _ = write!(all, "{}{address}", if all.is_empty() { "" } else { " " });
+    for value in values {
+        all.push_str(if all.is_empty() { "" } else { " " });
+        all.push_str(&shown(&value));
     }
     all
 }
 
 fn path(path: Option<&Path>) -> String {
-    path.map(|path| path.display().to_string()).unwrap_or_default()
+    path.map(|path| shown(&path.display())).unwrap_or_default()
 }
 
 const CONFIG: &str = "Basic configuration
@@ -200,11 +200,9 @@ Chroot|tnot set
 fn config(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
     let live = scene.host.live();
     let server = &live.config().server;
-    let mut ports = String::new();
-    for address in scene.host.listening() {
-        let _ = write!(ports, "{}{}", if ports.is_empty() { "" } else { " " }, address.port());
-    }
-    let listen = places(server.listen.iter().map(|listen| SocketAddr::new(listen.address, listen.port)));
+    let listening = scene.host.listening();
+    let ports = all(listening.iter().map(SocketAddr::port));
+    let listen = all(server.listen.iter().map(|listen| SocketAddr::new(listen.address, listen.port)));
     sheet.width = 24;
     sheet.rows(
         CONFIG,
@@ -214,33 +212,33 @@ fn config(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
             &listen,
             &path(server.pid_file.as_deref()),
             server.user_dir.as_deref().unwrap_or_default(),
-            &join(&server.index_files),
+            &all(server.index_files.iter()),
             server.user.as_deref().unwrap_or_default(),
         ],
     );
     sheet.text("\n");
-    let numbers = [
+    let numbers: [u64; 17] = [
         server.keep_alive.into(),
-        server.max_keep_alive_request,
-        server.keep_alive_timeout,
-        server.max_request_size,
+        server.max_keep_alive_request.into(),
+        server.keep_alive_timeout.into(),
+        server.max_request_size.into(),
         server.symlink.into(),
         server.fdt.into(),
-        server.retry_after,
-        server.memory_limit,
-        server.max_connections_per_address,
-        server.defer_accept,
-        server.send_buffer,
-        server.receive_buffer,
-        server.not_sent_lowat,
-        server.min_body_rate,
-        server.min_send_rate,
-        server.rate_window,
+        server.retry_after.into(),
+        server.memory_limit.into(),
+        server.max_connections_per_address.into(),
+        server.defer_accept.into(),
+        server.send_buffer.into(),
+        server.receive_buffer.into(),
+        server.not_sent_lowat.into(),
+        server.min_body_rate.into(),
+        server.min_send_rate.into(),
+        server.rate_window.into(),
         server.sandbox.into(),
     ];
     sheet.rows(
         ADVANCED,
-        &numbers.map(u64::from),
+        &numbers,
         &[
             &server.default_mime_type,
             match server.over_capacity {
@@ -248,7 +246,7 @@ fn config(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
                 OverCapacity::Drop => "Drop",
                 OverCapacity::TooBusy => "TooBusy",
             },
-            &server.fd_limit.map(|limit| limit.to_string()).unwrap_or_default(),
+            &server.fd_limit.map(|limit| shown(&limit)).unwrap_or_default(),
             DefaultTransport::NAME,
             if server.scheduler == Scheduler::Fair { "Fair" } else { "ReusePort" },
             if server.log_target == LogTarget::Stderr { "stderr" } else { "syslog" },
@@ -307,17 +305,12 @@ fn status(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
     let config = live.config();
     let (workers, per) = (host.workers(), config.server.workers);
     sheet.width = 18;
-    let texts = [
-        env!("CARGO_PKG_VERSION"),
-        &path(Some(&config.dir)),
-        &facts.mode,
-        &facts.user,
-        &places(host.listening().into_iter()),
-    ];
+    let texts =
+        [env!("CARGO_PKG_VERSION"), &path(Some(&config.dir)), &facts.mode, &facts.user, &all(host.listening().iter())];
     sheet.rows(STATUS, &[std::process::id().into(), config.server.supervise.into()], &texts);
     match sheet.is_json() {
         true => sheet.rows("Worker Threads|n\nPer configuration|n", &[workers as u64, per.into()], &[]),
-        false => sheet.rows("Worker Threads|t", &[], &[&format!("{workers} (per configuration: {per})")]),
+        false => sheet.rows("Worker Threads|t", &[], &[&shown(&format_args!("{workers} (per configuration: {per})"))]),
     }
     let mut kernel = String::from("Linux ");
     kernel.push_str(&facts.kernel);
@@ -332,16 +325,16 @@ fn uptime(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
     if sheet.is_json() {
         return sheet.rows("seconds|n", &[seconds], &[]);
     }
-    let mut text = String::from("Server has been running: ");
+    sheet.text("Server has been running: ");
     for (number, unit, after) in [
         (seconds / 86_400, " day", ", "),
         (seconds / 3600 % 24, " hour", ", "),
         (seconds / 60 % 60, " minute", " and "),
         (seconds % 60, " second", "\n"),
     ] {
-        let _ = write!(text, "{number}{unit}{}{after}", if number == 1 { "" } else { "s" });
+        sheet.out.push_decimal(number);
+        [unit, if number == 1 { "" } else { "s" }, after].into_iter().for_each(|part| sheet.text(part));
     }
-    sheet.text(&text);
 }
 
 fn vhosts(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
@@ -351,7 +344,7 @@ fn vhosts(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
         sheet.open("", "{");
         sheet.named("[VHost '", site.names.first().map_or("", |name| name), "']\n");
         (sheet.indent, sheet.width) = ("  - ", 13);
-        let texts = [&*join(&site.names), &path(Some(&site.document_root)), file_of(&site.at)];
+        let texts = [&*all(site.names.iter()), &path(Some(&site.document_root)), file_of(&site.at)];
         sheet.rows("Names|w\nDocument root|t\nConfig file|t", &[], &texts);
         sheet.open("sections", "[");
         let mut close = "]}";
@@ -414,7 +407,7 @@ fn workers(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
 
 /// The rows of a worker.
 fn of_worker(sheet: &mut Sheet<'_>, number: usize, layout: &str, numbers: &[u64]) {
-    let name = number.to_string();
+    let name = shown(&number);
     sheet.named("* Worker ", &name, "\n");
     sheet.open("", "{");
     sheet.member("worker", &name, false);

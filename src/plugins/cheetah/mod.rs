@@ -40,10 +40,12 @@ const ACCEPTS_A_TURN: usize = 8;
 const REPORT_MS: u32 = 5000;
 /// Room asked for in the pipe that they tell through, bytes.
 const REPORT_ROOM: usize = 1024 * 1024;
-/// Reads of that pipe in a row before others have their turn.
-const READS_A_TURN: usize = 4;
+/// Bytes of that pipe that are read at once.
+const READ_BYTES: usize = 2048;
+/// Room that a client must have for them: JSON is longer than what the workers write.
+const READ_ROOM: usize = 8 * READ_BYTES;
 /// Heap that a command takes while it is answered, bytes.
-const HEAP: usize = 16 * 1024;
+const HEAP: usize = 8 * 1024;
 
 /// What watched descriptors are called: the listener, the pipe, then the input and the output of each session.
 const LISTENER: u32 = 0;
@@ -168,6 +170,8 @@ impl Plugin for Cheetah {
                     _ => false,
                 };
                 self.pump(index, goes, host, watches);
+                // Who has taken some has room for more.
+                self.hear_report(false, host, watches);
             }
         }
     }
@@ -240,35 +244,46 @@ impl Cheetah {
         }
     }
 
-    /// Passes on what the workers tell, to all who wait for it.
+    /// Passes on what the workers tell, to all who wait for it and as fast as they take it.
     fn hear_report(&mut self, late: bool, host: &Arc<dyn Host>, watches: &mut Watches) {
         let Some(mut report) = self.report.take() else { return };
-        let mut bytes = [0; 4096];
         let mut over = late;
-        for _ in 0..READS_A_TURN {
+        while !over {
+            self.pump_waiting(host, watches);
+            if self.sessions.iter().flatten().any(|session| session.waits() && !session.has_room(READ_ROOM)) {
+                break;
+            }
+            let mut bytes = [0; READ_BYTES];
             match read(report.pipe.as_fd(), &mut bytes) {
                 Ok(0) => over = true,
                 Ok(count) => {
                     report.line.extend_from_slice(bytes.get(..count).unwrap_or_default());
                     self.tell(&mut report.line);
-                    continue;
                 }
-                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
                 Err(_) => over = true,
             }
-            break;
         }
-        match over {
-            true => watches.remove(report.watch, report.pipe.as_fd()),
-            false => self.report = Some(report),
+        if !over {
+            self.report = Some(report);
+            return;
         }
+        watches.remove(report.watch, report.pipe.as_fd());
         for index in 0..SESSIONS_MAX {
             if let Some(Some(session)) = self.sessions.get_mut(index)
                 && session.waits()
             {
-                if over {
-                    session.told(host.connections());
-                }
+                session.told(host.connections());
+                self.pump(index, false, host, watches);
+            }
+        }
+    }
+
+    /// Sends what there is to those who wait for the workers.
+    fn pump_waiting(&mut self, host: &Arc<dyn Host>, watches: &mut Watches) {
+        for index in 0..SESSIONS_MAX {
+            if self.sessions.get(index).and_then(Option::as_ref).is_some_and(|session| session.waits()) {
                 self.pump(index, false, host, watches);
             }
         }
@@ -296,7 +311,7 @@ fn ask(report: &mut Option<Report>, host: &Arc<dyn Host>, watches: &mut Watches)
     }
     let (reader, writer) = pipe().map_err(|_| "There is no descriptor for a pipe")?;
     enlarge(reader.as_fd(), REPORT_ROOM);
-    let added = watches.add(reader.as_fd(), Watch::Read, REPORT, REPORT_MS);
+    let added = watches.add(reader.as_fd(), Watch::Changes, REPORT, REPORT_MS);
     let watch = added.map_err(|_| "The pipe can not be watched")?;
     if !host.tell_connections(writer) {
         watches.remove(watch, reader.as_fd());

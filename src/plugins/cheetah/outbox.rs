@@ -6,7 +6,7 @@ use crate::http::output::Sink;
 use crate::sys::memory::Region;
 
 /// Most bytes of an answer that wait to be sent.
-pub(super) const ROOM: usize = 64 * 1024;
+pub(super) const ROOM: usize = 32 * 1024;
 /// Bytes beyond, for the words that end an answer.
 const TAIL: usize = 512;
 /// Bytes of memory it takes.

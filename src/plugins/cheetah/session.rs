@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::commands::{Outcome, Scene, fail, perform, wants_json};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, ROOM};
 use super::protocol::{END, HELLO, LINE_MAX, OFTEN, START};
 use super::sheet::{Form, Sheet, cut, parts};
 use crate::http::output::Sink;
@@ -368,9 +368,9 @@ impl Session {
         if left_out && form == Form::Json {
             // Half an object is of no use.
             self.out.cut(before);
-            self.out.push(b"{\"error\": \"The answer is longer than 64 KB\"}\n");
+            self.out.push(b"{\"error\": \"The answer is longer than 32 KB\"}\n");
         } else if left_out {
-            self.out.push(b"\n... the rest is left out: the answer is longer than 64 KB\n");
+            self.out.push(b"\n... the rest is left out: the answer is longer than 32 KB\n");
         }
         match self.mode {
             Mode::Once => {
@@ -388,6 +388,11 @@ impl Session {
     /// Whether it waits for the connections.
     pub(super) fn waits(&self) -> bool {
         self.tally.is_some()
+    }
+
+    /// Whether there is room for so many bytes.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.out.len() + bytes <= ROOM
     }
 
     /// Is told of a connection: `worker address port state age bytes requests`.
