@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Options, plugins};
 use crate::limits::WORKERS_MAX;
-use crate::plugins::TOOLS;
+use crate::plugin::tool::Program;
+use crate::plugins::PROGRAMS;
 
 /// What `--version` prints, without its end mark.
 pub const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
@@ -25,8 +26,6 @@ pub enum Command {
     Build,
     /// Print [`HELP`].
     Help,
-    /// Be another program, the one of that name in [`TOOLS`], with these arguments.
-    Tool(&'static str, Vec<OsString>),
 }
 
 /// A command line that means nothing. The program says so and exits 1, as the original does.
@@ -46,6 +45,8 @@ impl std::error::Error for UsageError {}
 /// What `--help` prints: lines of less than 80 columns.
 pub const HELP: &str = "\
 Usage: monkey [OPTION]...
+       monkey cheetah [COMMAND]     ask a running server: its admin shell
+       monkey passwd [OPTION...] FILE USER   make and edit a users file
 
 Serves the sites of its configuration: /etc/monkey, or conf of the source
 tree it was built in. In the foreground unless -D says otherwise.
@@ -77,10 +78,6 @@ Relative to that directory:
   -P, --plugins-conf-dir DIR instead of plugins
   -l, --plugins-load-conf-file FILE
                              instead of plugins.load
-
-Another program, by the first word
-  monkey passwd              make and edit the users file of the plugin auth
-Each tells its own options with --help.
 
 Signals: TERM and INT end it when requests in flight are done, HUP reads
 the configuration anew. With a keeper they are for the keeper.
@@ -135,6 +132,18 @@ const KNOWN: &[Known] = &[
     (b'T', "allow-shared-sockets", false),
 ];
 
+/// The program that is asked for by the name of this one, or by its first argument, and the arguments behind; None = the server.
+pub fn program(words: &[OsString]) -> Option<(Program, &[OsString])> {
+    let (name, rest) = words.split_first()?;
+    let find = |name: &OsStr| PROGRAMS.iter().find(|(known, _)| *known == name).map(|(_, program)| *program);
+    let base = name.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    if let Some(program) = find(OsStr::from_bytes(base)) {
+        return Some((program, rest));
+    }
+    let (first, rest) = rest.split_first()?;
+    find(first).map(|program| (program, rest))
+}
+
 /// Names that are taken for a build with TLS.
 const TLS: &[&str] = &["https", "tls-cert", "tls-key", "tls-chain", "tls-dh"];
 
@@ -142,11 +151,6 @@ const TLS: &[&str] = &["https", "tls-cert", "tls-key", "tls-chain", "tls-dh"];
 /// `--port 80`, `--port=80`, `-BT`; after `--` come no options.
 pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Command, UsageError> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    if let Some((word, rest)) = arguments.split_first()
-        && let Some(tool) = TOOLS.iter().find(|tool| *word == *tool.name)
-    {
-        return Ok(Command::Tool(tool.name, rest.to_vec()));
-    }
     let mut parser = Parser { rest: &arguments, options: Options::default(), check: false, command: None };
     while let Some((argument, rest)) = parser.rest.split_first() {
         parser.rest = rest;
@@ -367,15 +371,6 @@ mod tests {
             for argument in arguments {
                 assert_eq!(parse([argument]), Ok(command.clone()), "{argument}");
             }
-        }
-    }
-
-    #[test]
-    fn tools_have_all_the_words_behind_their_name() {
-        for tool in TOOLS {
-            let words = ["-c".into(), "x".into()];
-            assert_eq!(parse([tool.name, "-c", "x"]), Ok(Command::Tool(tool.name, words.into())));
-            assert!(error(&["-D", tool.name]).starts_with("unexpected argument"));
         }
     }
 

@@ -2,15 +2,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use monkey::cli::{self, Command};
 use monkey::config::{self, Diagnostic, Options};
-use monkey::plugin::tool::Failure;
-use monkey::plugins::TOOLS;
+use monkey::plugin::tool;
 use monkey::server::start;
 use monkey::sys::heap::Counted;
 use monkey::sys::stderr;
@@ -24,7 +20,11 @@ static HEAP: Counted<dlmalloc::GlobalDlmalloc> = Counted(dlmalloc::GlobalDlmallo
 static HEAP: Counted<std::alloc::System> = Counted(std::alloc::System);
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args_os().skip(1)) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some((program, arguments)) = cli::program(&words) {
+        return program(arguments);
+    }
+    let command = match cli::parse(words.into_iter().skip(1)) {
         Ok(command) => command,
         Err(error) => return fail(&error),
     };
@@ -34,19 +34,6 @@ fn main() -> ExitCode {
         Command::Build => print(format_args!("{}", cli::build_text())),
         Command::Check(options) => perform(options, true),
         Command::Serve(options) => perform(options, false),
-        Command::Tool(name, arguments) => be(name, &arguments),
-    }
-}
-
-/// Is another program.
-fn be(name: &str, arguments: &[OsString]) -> ExitCode {
-    match TOOLS.iter().find(|tool| tool.name == name).map(|tool| (tool.run)(arguments)) {
-        Some(Ok(text)) => print(format_args!("{text}")),
-        Some(Err(Failure { code, what })) => {
-            say(format_args!("monkey {name}: {what}\n"));
-            ExitCode::from(code)
-        }
-        None => ExitCode::FAILURE,
     }
 }
 
@@ -88,11 +75,9 @@ fn say(line: fmt::Arguments<'_>) {
     stderr::write(line.to_string().as_bytes());
 }
 
-/// The answer of the program, to stdout. Past the buffer of the standard library, whose code is as long as the rest here.
+/// The answer of the program, to stdout.
 fn print(text: fmt::Arguments<'_>) -> ExitCode {
-    let text = text.to_string();
-    let stdout = io::stdout().as_fd().try_clone_to_owned();
-    match stdout.and_then(|stdout| File::from(stdout).write_all(text.as_bytes())) {
+    match tool::print(text.to_string().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format_args!("cannot write to stdout: {error}")),
     }

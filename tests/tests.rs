@@ -14,6 +14,9 @@ mod bodies;
 mod capacity;
 /// Files and roots that change while they are served.
 mod changes;
+/// The admin shell and its client.
+#[cfg(feature = "plugin-cheetah")]
+mod cheetah;
 /// Bodies in chunks, sound and not.
 mod chunked;
 /// Many connections, and what is left of them.

@@ -326,6 +326,23 @@ impl<'a> Values<'a> {
         Entries { any: true, ..self.all(section, "") }
     }
 
+    /// What counts, a line for each section and each entry.
+    pub(super) fn written(&self) -> Box<str> {
+        let mut text = String::new();
+        for section in self.raw.sections() {
+            for part in ["[", section.name, "]\n"] {
+                text.push_str(part);
+            }
+            for n in section.entries.filter(|n| self.good.get(*n) == Some(&true)) {
+                let Some(entry) = self.raw.entry(n) else { continue };
+                for part in [entry.key, " ", entry.value, "\n"] {
+                    text.push_str(part);
+                }
+            }
+        }
+        text.into()
+    }
+
     /// Whether there is a section of this name.
     #[allow(dead_code)] // As above.
     pub(super) fn has(&self, section: &'static str) -> bool {

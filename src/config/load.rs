@@ -98,11 +98,14 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
     let hint = "name another configuration directory with -c DIR, or another file with -m FILE";
     let mime = main_file(files, &path, hint, out).map(|raw| mime::resolve(&raw, &Position::of_file(&path), out));
     let chroot = server.as_ref().and_then(|server| server.chroot.as_ref());
-    let sites = sites(files, &named(&options.sites_dir, "sites"), &Base { dir: &dir, chroot }, out);
+    let mut sites = sites(files, &named(&options.sites_dir, "sites"), &Base { dir: &dir, chroot }, out);
     plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
     let plugins_dir = named(&options.plugins_dir, "plugins");
     plugins::pass_over(files, &plugins_dir, out);
     let plugins = plugins::of_server(files, &plugins_dir, &Base { dir: &dir, chroot }, out);
+    if !plugins.wants_text() {
+        sites.iter_mut().for_each(|site| site.written = Box::default());
+    }
     Some(Config {
         dir: dir.clone(),
         server: server?,

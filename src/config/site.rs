@@ -7,7 +7,7 @@ use super::check::{Values, check, number};
 use super::diagnostic::{Findings, Position};
 use super::files::Files;
 use super::plugins::handlers::{HandlerLine, handlers};
-use super::plugins::{OfSite, of_site};
+use super::plugins::{OfSite, of_site, text_of};
 use super::raw::{RawConfig, RawEntry};
 use super::rules::{self, CacheRule, FIELD_LINE_MAX, HeaderRule};
 use super::table::File;
@@ -56,6 +56,8 @@ pub struct Site {
     pub handlers: Vec<HandlerLine>,
     /// What the plugins read.
     pub plugins: OfSite,
+    /// What is written in its file and counts: lines of `[SECTION]` and `KEY VALUE`. Empty unless a plugin tells of it.
+    pub written: Box<str>,
     /// Where its names stand, or else its file, for messages.
     pub at: Box<str>,
 }
@@ -84,6 +86,7 @@ impl Site {
             script_extensions: script_extensions(&values, &mut silent),
             handlers: Vec::new(),
             plugins: OfSite::default(),
+            written: Box::default(),
             at: at.to_string().into(),
         }
     }
@@ -140,6 +143,7 @@ pub(super) fn resolve(
         script_extensions: script_extensions(v, out),
         handlers: handlers(v, out),
         plugins: of_site(v, base, files, out),
+        written: text_of(v),
         at: v.entry(H, "ServerName").map_or(*whole, |entry| entry.value_at).to_string().into(),
     }
 }

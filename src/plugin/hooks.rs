@@ -1,6 +1,7 @@
 //! The context hooks, the stages, and the events of what a plugin watches.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -67,6 +68,9 @@ pub trait Plugin: Sized + 'static {
     /// What each worker has of it.
     type Worker: Worker;
 
+    /// The stages it takes part in, as 10, 20, 40 and 50: what the admin shell tells of it.
+    const STAGES: &'static [u8] = &[];
+
     /// What it will take under a configuration with so many workers.
     fn needs(config: &Config, workers: usize) -> Needs {
         let _ = (config, workers);
@@ -77,6 +81,11 @@ pub trait Plugin: Sized + 'static {
     /// plugin's name, and the server does not start: meant for what the configuration asks for and cannot be had. A side resource
     /// that is missing is a warning.
     fn start(config: &Config, workers: usize) -> io::Result<Self>;
+
+    /// The directory in which it removes a file when the server stops, for a sandbox to allow that.
+    fn removes_in(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Process context, once rights are given up: starts what it needs threads for.
     fn run(&mut self, host: &Arc<dyn Host>, watches: &mut Watches) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The server as a whole, as a plugin sees it.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use crate::vhost::live::Live;
 pub struct WorkerState<'a> {
     /// Its number, from 0.
     pub number: usize,
+    /// The id of its thread, as ps -L and top -H show it; 0 until it runs.
+    pub task: u32,
     /// Connections it has.
     pub connections: u32,
     /// Buffers it has in all.
@@ -56,6 +59,8 @@ pub trait Host: Send + Sync {
     fn workers(&self) -> usize;
     /// A worker.
     fn worker(&self, number: usize) -> Option<WorkerState<'_>>;
+    /// Where it listens, a port that the kernel has chosen included.
+    fn listening(&self) -> Vec<SocketAddr>;
     /// Memory.
     fn memory(&self) -> MemoryState;
     /// Seconds since the start.
@@ -69,4 +74,9 @@ pub trait Host: Send + Sync {
     /// requests`, with blanks between, age in milliseconds. What the pipe has no room for is left out. False = such a report is
     /// under way already.
     fn tell_connections(&self, pipe: OwnedFd) -> bool;
+    /// Gives the last `count` lines of the log that is kept in memory, oldest first. False = none is.
+    fn recent_lines(&self, count: usize, each: &mut dyn FnMut(&[u8])) -> bool {
+        let _ = (count, each);
+        false
+    }
 }

@@ -59,6 +59,29 @@ macro_rules! plugins {
             $(#[cfg(feature = $feature)] $hook,)*
         }
 
+        /// A plugin of this build, and what it takes part in.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Listed {
+            /// Its short name.
+            pub name: &'static str,
+            /// Whether it has a hook in the process.
+            pub process: bool,
+            /// The stages.
+            pub stages: &'static [u8],
+        }
+
+        /// The plugins of this build but for the transport, in the order in which they are asked. Each has a hook in the workers.
+        pub const LISTED: &[Listed] = &[
+            $(
+                #[cfg(feature = $feature)]
+                Listed { name: <$plugin as Plugin>::NAME, process: true, stages: <$plugin as Plugin>::STAGES },
+            )*
+            $(
+                #[cfg(feature = $hfeature)]
+                Listed { name: <$Handler as Handler>::NAME, process: false, stages: &[30] },
+            )*
+        ];
+
         /// What the plugins take besides their code.
         #[inline(never)]
         pub fn needs(config: &Config, workers: usize) -> Needs {
@@ -108,6 +131,14 @@ macro_rules! plugins {
                             .map_err(|error| PluginError { name: <$plugin as Plugin>::NAME, error })?,
                     )*
                 })
+            }
+
+            /// The directories in which plugins remove files when the server stops.
+            pub fn remove_in(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
+                #[allow(unused_mut)]
+                let mut directories = Vec::new();
+                $(#[cfg(feature = $feature)] directories.extend(self.$hook.removes_in());)*
+                directories
             }
 
             /// Process context, once rights are given up.

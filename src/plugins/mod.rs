@@ -1,10 +1,12 @@
 //! The plugins, each in a folder and behind a cargo feature of its own, and the two lists by which the server knows them. Nothing
 //! outside of this file asks which of them are built in.
 
-use crate::plugin::tool::Tool;
+use crate::plugin::tool::Program;
 
 #[cfg(feature = "plugin-auth")]
 pub mod auth;
+#[cfg(feature = "plugin-cheetah")]
+pub mod cheetah;
 #[cfg(feature = "plugin-dirlisting")]
 pub mod dirlisting;
 #[cfg(feature = "plugin-hello")]
@@ -38,10 +40,12 @@ pub const UNCONFIGURED: &[(&str, &str)] = &[];
 #[cfg(feature = "test-switches")]
 pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe")];
 
-/// What the program is besides a server, by the first word of its command line.
-pub const TOOLS: &[Tool] = &[
+/// The programs of this build besides the server, each by the name that it is called by.
+pub const PROGRAMS: &[(&str, Program)] = &[
+    #[cfg(feature = "plugin-cheetah")]
+    ("cheetah", cheetah::client::main),
     #[cfg(feature = "plugin-auth")]
-    Tool { name: "passwd", run: auth::passwd::run },
+    ("passwd", auth::passwd::main),
 ];
 
 list::plugins! {
@@ -50,6 +54,7 @@ list::plugins! {
         "plugin-mandril" mandril: mandril::Mandril;
         "plugin-auth" auth: auth::Auth;
         "plugin-logger" logger: logger::Logger;
+        "plugin-cheetah" cheetah: cheetah::Cheetah;
     }
     /// Those that answer requests.
     handlers {

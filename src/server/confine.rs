@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use ::log::{info, warn};
 
@@ -13,7 +14,6 @@ use crate::sys::confine::{
     BIND_SERVICE, Capabilities, READ_SEARCH, enter_root, forbid_new_rights, limit_bounding, limit_capabilities,
 };
 use crate::sys::credentials::{DropError, Identity, drop_to};
-use crate::sys::lockfile::PidFile;
 use crate::sys::process::is_root;
 
 /// Why the server could not be confined, and thus does not start.
@@ -47,11 +47,11 @@ pub(super) struct Confinement {
 
 /// Gives up everything that serving does not need, for good. Called when all that lies outside is open and while there is
 /// one thread: what is given up here belongs to a thread, and to those it starts. `identity` is whom to become, when started
-/// as root.
+/// as root; `removes_in` are the directories in which files are removed when the server stops.
 pub(super) fn apply(
     config: &Config,
     identity: Option<Identity>,
-    pid_file: Option<&PidFile>,
+    removes_in: &[BorrowedFd<'_>],
 ) -> Result<Confinement, ConfineError> {
     let refused = |what| move |error| ConfineError::Refused(what, error);
     let server = &config.server;
@@ -65,11 +65,11 @@ pub(super) fn apply(
     become_user(server.user.as_deref(), identity)?;
     limit_capabilities(keep).map_err(refused("cannot give up capabilities"))?;
     #[cfg(not(feature = "sandbox"))]
-    let _ = pid_file;
+    let _ = removes_in;
     Ok(Confinement {
         #[cfg(feature = "sandbox")]
         sandbox: match server.sandbox {
-            true => Sandbox::enforce(config, pid_file).map_err(ConfineError::Sandbox)?,
+            true => Sandbox::enforce(config, removes_in).map_err(ConfineError::Sandbox)?,
             false => None,
         },
     })

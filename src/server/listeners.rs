@@ -157,6 +157,11 @@ pub(super) fn adjust_all(server: &Server, listeners: &[Listener]) {
     sockets(listeners).for_each(|socket| adjust(server, socket.as_fd()));
 }
 
+/// Where listeners are, in order.
+pub(super) fn addresses_of(listeners: &[Listener]) -> Vec<SocketAddr> {
+    listeners.iter().map(|listener| listener.address).collect()
+}
+
 /// All sockets of listeners, in order.
 pub(super) fn sockets(listeners: &[Listener]) -> impl Iterator<Item = &Arc<OwnedFd>> {
     listeners.iter().flat_map(|listener| &listener.sockets)

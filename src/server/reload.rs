@@ -10,7 +10,7 @@ use crate::plugins::handlers_need;
 use crate::server::budget::heap_bytes;
 use crate::server::confine;
 use crate::server::link::Word;
-use crate::server::listeners::{adjust_all, reopen};
+use crate::server::listeners::{addresses_of, adjust_all, reopen};
 use crate::server::scheduler::Scheduler;
 use crate::sys::clock::monotonic_us;
 use crate::sys::heap;
@@ -119,6 +119,7 @@ impl Scheduler {
                 error!("reload refused: {restart}{error}");
                 return Word::Refused;
             }
+            self.shared.set_listening(addresses_of(&self.listeners));
         } else {
             adjust_all(&config.server, &self.listeners);
         }

@@ -2,6 +2,7 @@
 //! fuzzing (feature `test-switches`).
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -39,6 +40,9 @@ impl Host for Nobody {
     }
     fn worker(&self, _: usize) -> Option<WorkerState<'_>> {
         None
+    }
+    fn listening(&self) -> Vec<SocketAddr> {
+        Vec::new()
     }
     fn memory(&self) -> MemoryState {
         MemoryState::default()

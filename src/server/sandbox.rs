@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,6 @@ use landlock::{
 
 use crate::config::Config;
 use crate::config::plugins::written;
-use crate::sys::lockfile::PidFile;
 use crate::sys::passwd::accounts;
 
 /// The rights this server was written for: those that later kernels add stay as they are (6.12 has all of these).
@@ -149,14 +149,14 @@ pub(super) struct Sandbox(Plan);
 impl Sandbox {
     /// Puts this thread, and those it will start, into the sandbox of a configuration, and says what that means. `None` =
     /// the kernel enforces nothing.
-    pub(super) fn enforce(config: &Config, pid_file: Option<&PidFile>) -> Result<Option<Sandbox>, SandboxError> {
+    pub(super) fn enforce(config: &Config, removes_in: &[BorrowedFd<'_>]) -> Result<Option<Sandbox>, SandboxError> {
         #[cfg(feature = "test-switches")]
         if std::env::var_os("MONKEY_TEST_NO_LANDLOCK").is_some_and(|value| value == "1") {
             info!("sandbox: nothing is enforced: MONKEY_TEST_NO_LANDLOCK");
             return Ok(None);
         }
         let plan = Plan::of(config);
-        let status = restrict(&plan, pid_file)?;
+        let status = restrict(&plan, removes_in)?;
         if status.ruleset == RulesetStatus::NotEnforced {
             let why = match status.landlock {
                 LandlockStatus::NotEnabled => "landlock is switched off in this kernel",
@@ -197,7 +197,7 @@ impl Sandbox {
     }
 }
 
-fn restrict(plan: &Plan, pid_file: Option<&PidFile>) -> Result<RestrictionStatus, SandboxError> {
+fn restrict(plan: &Plan, removes_in: &[BorrowedFd<'_>]) -> Result<RestrictionStatus, SandboxError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(VERSION))?
         .handle_access(AccessNet::from_all(VERSION))?
@@ -217,8 +217,8 @@ fn restrict(plan: &Plan, pid_file: Option<&PidFile>) -> Result<RestrictionStatus
         let access = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
         rules = rules.add_rule(PathBeneath::new(opened, access))?;
     }
-    if let Some(pid_file) = pid_file {
-        rules = rules.add_rule(PathBeneath::new(pid_file.directory(), AccessFs::RemoveFile))?;
+    for directory in removes_in {
+        rules = rules.add_rule(PathBeneath::new(*directory, AccessFs::RemoveFile))?;
     }
     for port in &plan.ports {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
@@ -262,6 +262,7 @@ impl fmt::Display for Plan {
 mod tests {
     use super::*;
     use crate::config::{Options, load};
+    use crate::sys::lockfile::PidFile;
     use crate::sys::testing::{self, Dir};
     use std::io::ErrorKind;
     use std::net::{TcpListener, TcpStream};
@@ -387,7 +388,7 @@ mod tests {
             drop(free);
             let config = config(&dir, &format!("  Listen {mine}\n"), "  DocumentRoot ../a/root\n");
             crate::sys::confine::forbid_new_rights().unwrap();
-            let Some(sandbox) = Sandbox::enforce(&config, Some(&pid_file)).unwrap() else {
+            let Some(sandbox) = Sandbox::enforce(&config, &[pid_file.directory()]).unwrap() else {
                 println!("SKIPPED: the kernel has no landlock");
                 testing::pass();
             };

@@ -1,6 +1,7 @@
 //! What the scheduler and the workers share.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,8 @@ pub struct Gate {
     pub epoll: Arc<Epoll>,
     /// What it counts.
     pub stats: Arc<WorkerStats>,
+    /// The id of its thread; 0 until it runs.
+    pub task: AtomicU32,
     /// Wakes it for something that is no event of a connection.
     pub wake: Wake,
     /// Connections it has, those on the way to it included.
@@ -51,6 +54,7 @@ impl Gate {
         let gate = Gate {
             epoll: Arc::new(Epoll::new()?),
             stats: Arc::default(),
+            task: AtomicU32::new(0),
             wake: Wake::new()?,
             active: AtomicU32::new(0),
             idle: AtomicU32::new(0),
@@ -87,6 +91,8 @@ pub struct Shared {
     started: u64,
     /// How much of it is resident.
     pub statm: Statm,
+    /// Where it listens.
+    listening: Mutex<Vec<SocketAddr>>,
     /// The server is stopping.
     pub stopping: AtomicBool,
     live: Mutex<Arc<Live>>,
@@ -116,6 +122,7 @@ impl Shared {
             budget,
             started: monotonic_us(),
             statm,
+            listening: Mutex::default(),
             stopping: AtomicBool::new(false),
             live: Mutex::new(live),
             epoch: AtomicU32::new(0),
@@ -137,6 +144,11 @@ impl Shared {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live;
         self.epoch.fetch_add(1, Ordering::Release);
         self.wake_workers();
+    }
+
+    /// Takes note of where the server listens.
+    pub fn set_listening(&self, addresses: Vec<SocketAddr>) {
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// Wakes every worker.
@@ -212,7 +224,12 @@ impl Host for Shared {
         let gate = self.gates.get(number)?;
         let connections = gate.active.load(Ordering::Relaxed);
         let buffers = self.budget.pool.iter().map(|class| u32::from(class.count)).sum();
-        Some(WorkerState { number, connections, buffers, stats: &gate.stats })
+        let task = gate.task.load(Ordering::Relaxed);
+        Some(WorkerState { number, task, connections, buffers, stats: &gate.stats })
+    }
+
+    fn listening(&self) -> Vec<SocketAddr> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn memory(&self) -> MemoryState {

@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ::log::{info, warn};
 
@@ -25,14 +26,14 @@ use crate::server::confine::{self, ConfineError};
 use crate::server::io::Io;
 use crate::server::keeper::keep;
 use crate::server::link::{Link, Word};
-use crate::server::listeners::{ListenError, share_out};
+use crate::server::listeners::{ListenError, addresses_of, share_out};
 use crate::server::scheduler::Scheduler;
 use crate::server::shared::{Gate, SPECIAL, Shared, WATCH};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
 use crate::sys::activation::ActivationError;
 use crate::sys::child::End;
 use crate::sys::epoll::{Epoll, Events, Interest};
-use crate::sys::lockfile::PidFileError;
+use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
 use crate::sys::process::{Statm, set_thread_name};
 use crate::sys::signal::{Signal, SignalFd};
@@ -127,7 +128,8 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     let notifier = if keeper.is_some() { None } else { Notifier::from_env_or_warn() };
     let statm = Statm::open();
     let mut plugins = Plugins::start(live.config(), budget.workers).map_err(StartError::Plugin)?;
-    let confinement = confine::apply(live.config(), identity, pid_file.as_ref()).map_err(StartError::Confine)?;
+    let confinement = confine::apply(live.config(), identity, &removed_in(&plugins, pid_file.as_ref()))
+        .map_err(StartError::Confine)?;
     // A change of identity makes the kernel forget it.
     bind()?;
     options.confined = server.chroot.clone();
@@ -142,6 +144,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     };
     let shared = Arc::new(Shared::new(slots, gates, budget, addresses, Arc::clone(&live), statm));
     let host: Arc<dyn Host> = Arc::clone(&shared) as Arc<dyn Host>;
+    shared.set_listening(addresses_of(&listeners));
     let (listeners, mut shares) = match server.scheduler {
         Mode::Fair => (listeners, Vec::new()),
         Mode::ReusePort => (Vec::new(), share_out(listeners, budget.workers)),
@@ -210,6 +213,13 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     Ok(())
 }
 
+/// The directories in which files are removed when the server stops.
+fn removed_in<'a>(plugins: &'a Plugins, pid_file: Option<&'a PidFile>) -> Vec<BorrowedFd<'a>> {
+    let mut directories = plugins.remove_in();
+    directories.extend(pid_file.map(PidFile::directory));
+    directories
+}
+
 fn warn_about_roots(live: &Live) {
     // Paths are as this process opens them; the operator knows them as seen from outside.
     let chroot = live.config().server.chroot.as_ref().map_or(Path::new(""), |chroot| chroot.dir()).display();
@@ -246,9 +256,14 @@ fn spawn(
     }
     let listeners = listeners.map(|listeners| Listeners { watched: true, ..listeners });
     let mut worker = Worker::new(Arc::clone(shared), view, io, listeners);
+    let shared = Arc::clone(shared);
     let mut events = Events::with_capacity(EVENTS_A_TURN);
     let run = move || {
         set_thread_name(WORKER_NAMES.get(usize::from(owner)).unwrap_or(&"monkey: wrk"));
+        if let Some(gate) = shared.gates.get(usize::from(owner)) {
+            gate.task.store(thread::id(), Ordering::Relaxed);
+        }
+        drop(shared);
         // Without a stack of its own a report of a stack overflow is lost, and nothing else.
         let _stack = fault::thread_stack();
         worker.run(&mut events);

@@ -27,15 +27,25 @@ pub struct Identity {
 /// without an account counts, with the group of the same number and no others. Reads /etc/passwd and /etc/group
 /// only: name services (LDAP, NIS) do not exist for a static binary.
 pub fn lookup_user(user: &str) -> io::Result<Option<Identity>> {
-    let read = |path| {
-        let mut content = Vec::new();
-        match file::open(Path::new(path)) {
-            Ok(file) => file.take(FILE_MAX).read_to_end(&mut content).map(|_| content),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(content),
-            Err(error) => Err(error),
-        }
-    };
     Ok(identity_in(user.as_bytes(), &read("/etc/passwd")?, &read("/etc/group")?))
+}
+
+/// The name of the account with an id; the id itself if there is none.
+pub fn user_name(uid: u32) -> String {
+    let passwd = read("/etc/passwd").unwrap_or_default();
+    let account = passwd::accounts(&passwd).find(|account| account.uid == uid);
+    let name = account.and_then(|account| std::str::from_utf8(account.name).ok());
+    name.map_or_else(|| uid.to_string(), String::from)
+}
+
+/// A file of accounts; empty if it is not there.
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    match file::open(Path::new(path)) {
+        Ok(file) => file.take(FILE_MAX).read_to_end(&mut content).map(|_| content),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(content),
+        Err(error) => Err(error),
+    }
 }
 
 fn identity_in(user: &[u8], passwd: &[u8], group: &[u8]) -> Option<Identity> {

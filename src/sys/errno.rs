@@ -42,6 +42,8 @@ impl Errno {
     pub const NOMEM: Errno = Errno(libc::ENOMEM);
     /// No room is left on a device, or in a table.
     pub const NOSPC: Errno = Errno(libc::ENOSPC);
+    /// Input or output failed; a terminal says so to a process in the background.
+    pub const IO: Errno = Errno(libc::EIO);
     /// The kernel has no buffer for it now.
     pub const NOBUFS: Errno = Errno(libc::ENOBUFS);
     /// The address is already in use.

@@ -69,6 +69,11 @@ pub fn force_walk() {
     WALK.store(true, Ordering::Relaxed);
 }
 
+/// Whether paths are opened one component at a time, for want of openat2(2).
+pub fn walks() -> bool {
+    WALK.load(Ordering::Relaxed)
+}
+
 /// Opens a file for reading, for start-up. `File::open` does the same with 4 KB more: its errors can hold any text.
 pub fn open(path: &Path) -> io::Result<File> {
     open_with(path, libc::O_RDONLY)

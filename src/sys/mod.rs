@@ -34,6 +34,7 @@ pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thread;
+pub mod unix;
 pub mod wake;
 mod walk;
 

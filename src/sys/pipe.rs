@@ -19,6 +19,13 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (own(ends[0])?, own(ends[1])?) })
 }
 
+/// Asks for more room in a pipe (fcntl(2), F_SETPIPE_SZ). Where the system grants none it stays as it was.
+pub fn enlarge(end: BorrowedFd<'_>, bytes: usize) {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: fcntl takes integers here.
+    unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
+}
+
 /// Writes what there is room for; what is not more than [`ATOMIC`] bytes is written as a whole or not at all (`Errno::AGAIN`).
 pub fn write(end: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     // SAFETY: the buffer is readable for its length.

@@ -171,6 +171,29 @@ impl Statm {
     }
 }
 
+/// The process that has started another (proc(5), stat). None = there is no such process, or no /proc.
+pub fn parent_of(pid: u32) -> Option<u32> {
+    let mut text = [0; 256];
+    let file = open(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
+    let len = read_at(file.as_fd(), &mut text, 0).ok()?;
+    // Behind the name, which may hold anything: `) STATE PARENT`.
+    let name = text.get(..len)?.iter().rposition(|byte| *byte == b')')?;
+    let mut parent = None;
+    for digit in text.get(name + 4..len)?.iter().take_while(|byte| byte.is_ascii_digit()) {
+        parent = Some(parent.unwrap_or(0u32).checked_mul(10)?.checked_add(u32::from(digit - b'0'))?);
+    }
+    parent
+}
+
+/// The release of the kernel (uname(2)).
+pub fn kernel_release() -> String {
+    // SAFETY: all-zero bytes are a valid utsname, which the kernel fills with texts that end in a zero byte.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct outlives the call.
+    unsafe { libc::uname(&mut name) };
+    name.release.iter().take_while(|byte| **byte != 0).map(|byte| char::from(byte.cast_unsigned())).collect()
+}
+
 /// Longest thread name in bytes; the kernel keeps no more (prctl(2), PR_SET_NAME).
 pub const THREAD_NAME_MAX: usize = 15;
 

@@ -47,6 +47,12 @@ pub fn spawn(stack: usize, body: Body) -> io::Result<Thread> {
     Ok(Thread { id: unsafe { id.assume_init() } })
 }
 
+/// The id of the calling thread (gettid(2)).
+pub fn id() -> u32 {
+    // SAFETY: gettid takes nothing and cannot fail.
+    unsafe { libc::gettid() }.cast_unsigned()
+}
+
 impl Thread {
     /// Waits until the thread has ended.
     pub fn join(self) {

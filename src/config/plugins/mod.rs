@@ -6,6 +6,8 @@
 
 #[cfg(feature = "plugin-auth")]
 pub mod auth;
+#[cfg(feature = "plugin-cheetah")]
+pub mod cheetah;
 pub mod dirlisting;
 pub mod handlers;
 pub mod logger;
@@ -87,6 +89,9 @@ pub const PLUGINS: &[Plugin] = &[
         ..plugin("dirlisting", cfg!(feature = "plugin-dirlisting"))
     },
     absent("duda", &[named("WEB_SERVICE")]),
+    #[cfg(feature = "plugin-cheetah")]
+    Plugin { file: "cheetah.conf", sections: cheetah::FILE, ..plugin("cheetah", true) },
+    #[cfg(not(feature = "plugin-cheetah"))]
     absent("cheetah", &[]),
     absent_handler("cgi"),
     absent_handler("fastcgi"),
@@ -123,6 +128,25 @@ pub struct OfServer {
     /// Listings of directories.
     #[cfg(feature = "plugin-dirlisting")]
     pub dirlisting: dirlisting::Dirlisting,
+    /// The admin shell, if there is to be one.
+    #[cfg(feature = "plugin-cheetah")]
+    pub cheetah: Option<cheetah::Cheetah>,
+}
+
+impl OfServer {
+    /// Whether a plugin tells the operator what is written in the files of the sites.
+    pub(super) fn wants_text(&self) -> bool {
+        #[cfg(feature = "plugin-cheetah")]
+        if self.cheetah.is_some() {
+            return true;
+        }
+        false
+    }
+}
+
+/// What is written in a site, for a plugin that tells of it; empty where none does.
+pub(super) fn text_of(v: &Values<'_>) -> Box<str> {
+    if cfg!(feature = "plugin-cheetah") { v.written() } else { Box::default() }
 }
 
 /// The directories that plugins make files in, each with the key that names it: for a sandbox to allow.
@@ -148,7 +172,7 @@ pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, files: &dyn Files, out: &
     }
 }
 
-/// Reads the files of the plugins in `dir`, where there are any.
+/// Reads the files of the plugins in `dir`, where there are any. Relative paths in them start at `base`.
 pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Base<'_>, out: &mut Findings) -> OfServer {
     #[allow(unused_mut)] // Where no plugin has a file.
     let mut own = OfServer::default();
@@ -172,6 +196,8 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Base<'_>, out: &mu
             "mandril" => own.mandril = mandril::of_server(&v, out),
             #[cfg(feature = "plugin-dirlisting")]
             "dirlisting" => own.dirlisting = dirlisting::resolve(&v, files, &dir.join(plugin.name), out),
+            #[cfg(feature = "plugin-cheetah")]
+            "cheetah" => own.cheetah = cheetah::resolve(&v, base.dir),
             _ => {}
         }
     }

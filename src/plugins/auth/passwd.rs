@@ -6,9 +6,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use crate::limits::USERS_MAX;
-use crate::plugin::tool::Failure;
+use crate::plugin::tool::{Failure, end};
 use crate::plugins::auth::credentials;
 use crate::plugins::auth::users::{cut, lines};
 use crate::sys::Errno;
@@ -76,8 +77,13 @@ fn trouble(path: &[u8], error: io::Error) -> Failure {
     failure(1, &[path, b": ", error.to_string().as_bytes()])
 }
 
+/// `monkey passwd`.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    end("passwd", run(arguments))
+}
+
 /// Does what the words behind `monkey passwd` say.
-pub fn run(arguments: &[OsString]) -> Result<String, Failure> {
+fn run(arguments: &[OsString]) -> Result<String, Failure> {
     let task = parse(arguments)?;
     if task.help {
         return Ok(HELP.into());
