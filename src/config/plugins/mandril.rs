@@ -7,7 +7,7 @@ use super::super::diagnostic::Findings;
 use super::super::raw::RawEntry;
 use super::super::rules::compile;
 use super::super::table::{Key, Kind, Reload, Section, key, many, number, page, required, section};
-use super::super::text::{Words, first_word, same};
+use super::super::text::{Words, cut, first_word, same};
 use crate::limits::RATE_PLACES;
 use crate::wire::pattern::Pattern;
 
@@ -108,16 +108,16 @@ pub struct Network {
 impl Network {
     /// Reads `ADDRESS` or `ADDRESS/BITS`. Bits of the address behind those do not matter.
     fn parse(text: &str) -> Option<Network> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(u8::try_from(digits(bits)?).ok()?)),
-            None => (text, None),
-        };
+        let (address, bits) = cut(text, |byte| byte == b'/');
         let (first, before, most) = match address.parse().ok()? {
             IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), 96, 32),
             IpAddr::V6(v6) => (v6.to_bits(), 0, 128),
         };
-        let bits = bits.unwrap_or(most);
-        (bits <= most).then(|| Network { first, bits: before + bits })
+        let bits = match bits.strip_prefix('/') {
+            Some(bits) => digits(bits)?,
+            None => most,
+        };
+        (bits <= most).then(|| Network { first, bits: (before + bits) as u8 })
     }
 
     /// Whether an address is in it. An IPv4 address is in no network of IPv6.
@@ -135,9 +135,9 @@ pub enum What {
     /// Methods: the bit of each, by its number in [`Method`](crate::wire::head::Method).
     Method(u16),
     /// Paths with the pattern in them, decoded and normal.
-    Uri(Pattern),
+    Uri(Box<Pattern>),
     /// Such paths, asked for by a page of another host.
-    Hotlink(Pattern),
+    Hotlink(Box<Pattern>),
 }
 
 /// One line.
@@ -233,55 +233,59 @@ const ADDRESS: usize = 0;
 const URI: usize = 1;
 const HOTLINK: usize = 2;
 
+/// The number of a word in a list.
+#[inline(never)]
+fn number_of(list: &[&str], word: &str) -> Option<usize> {
+    list.iter().position(|known| same(known, word))
+}
+
 fn what(entry: &RawEntry<'_>, allow: bool, out: &mut Findings) -> Option<What> {
-    let [old, new] = KINDS.map(|kinds| move |word: &str| kinds.iter().position(|kind| same(kind, word)));
-    let (kind, which, is_old) = match old(entry.key) {
-        Some(kind) => (Some(kind), entry.value, true),
-        None => {
-            let (word, which) = first_word(entry.value);
-            (new(word).filter(|_| !which.is_empty()), which, false)
-        }
-    };
-    match kind {
-        Some(HOTLINK) if allow => {}
-        Some(kind @ (URI | HOTLINK)) => {
+    let [old, new] = &KINDS;
+    let (mut kind, mut which) = (number_of(old, entry.key), entry.value);
+    let is_old = kind.is_some();
+    if !is_old {
+        let (word, rest) = first_word(entry.value);
+        which = rest;
+        kind = number_of(new, word).filter(|kind| !(rest.is_empty() || allow && *kind == HOTLINK));
+    }
+    let list = match kind {
+        Some(ADDRESS) => networks(which),
+        Some(URI | HOTLINK) => {
             let pattern = match is_old {
                 true => Pattern::of_text(which),
                 false => Some(compile(which, entry, out)?),
             };
-            match pattern {
-                Some(pattern) => return Some(if kind == URI { What::Uri(pattern) } else { What::Hotlink(pattern) }),
-                None => out.error(&entry.value_at, "over 256 bytes: shorten it"),
+            match pattern.map(Box::new) {
+                Some(pattern) if kind == Some(URI) => Ok(What::Uri(pattern)),
+                Some(pattern) => Ok(What::Hotlink(pattern)),
+                None => Err((which, "shorten it to 256 bytes")),
             }
-            return None;
         }
-        Some(kind) => {
-            let (list, hint) = match kind == ADDRESS {
-                true => (networks(which), "write networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all"),
-                false => (methods(which), "write of GET HEAD POST PUT DELETE OPTIONS; every other is answered 501"),
-            };
-            match list {
-                Ok(what) => return Some(what),
-                Err(word) => {
-                    let at = entry.value_at.of_part(entry.value, word);
-                    out.error(&at, format_args!("no rule can be about {word}: {hint}"));
-                }
-            }
-            return None;
+        Some(_) => methods(which),
+        None => {
+            let hotlink = if allow { "" } else { ", hotlink REGEX" };
+            let what = format_args!("write address CIDR... (or all), uri REGEX, method NAME...{hotlink}");
+            return out.refuse(&entry.value_at, what);
         }
-        None => {}
+    };
+    match list {
+        Ok(what) => Some(what),
+        Err((word, hint)) => {
+            let at = entry.value_at.of_part(entry.value, word);
+            out.refuse(&at, format_args!("no rule can be about {word}: {hint}"))
+        }
     }
-    let hotlink = if allow { "" } else { ", hotlink REGEX" };
-    out.error(&entry.value_at, format_args!("write address CIDR... (or all), uri REGEX, method NAME...{hotlink}"));
-    None
 }
 
-/// `Err` is the word that is no network.
-fn networks(which: &str) -> Result<What, &str> {
+/// What a line cannot be about, and what it could.
+type Wrong<'a> = (&'a str, &'static str);
+
+fn networks(which: &str) -> Result<What, Wrong<'_>> {
     let mut networks = Vec::new();
     if !same(which, "all") {
         for word in Words(which) {
-            networks.push(Network::parse(word).ok_or(word)?);
+            let hint = "write networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all";
+            networks.push(Network::parse(word).ok_or((word, hint))?);
         }
     }
     Ok(What::Address(networks))
@@ -290,11 +294,11 @@ fn networks(which: &str) -> Result<What, &str> {
 /// In the order of [`Method`](crate::wire::head::Method).
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
 
-/// `Err` is the word that is no method.
-fn methods(which: &str) -> Result<What, &str> {
+fn methods(which: &str) -> Result<What, Wrong<'_>> {
     let mut methods = 0;
     for word in Words(which) {
-        methods |= 1 << METHODS.iter().position(|name| same(name, word)).ok_or(word)?;
+        let hint = "write of GET HEAD POST PUT DELETE OPTIONS; every other is answered 501";
+        methods |= 1 << number_of(&METHODS, word).ok_or((word, hint))?;
     }
     Ok(What::Method(methods))
 }
