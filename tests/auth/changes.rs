@@ -161,7 +161,9 @@ fn a_user_and_a_chroot() {
     let chroot = |setup: Setup| {
         // Outside of the root directory are the binary's files and the configuration with the users.
         let dir = setup.dir.path("root").display().to_string();
-        setup.server(&format!("Chroot {dir}")).host("DocumentRoot ../root/in")
+        let setup = setup.server(&format!("Chroot {dir}")).host("DocumentRoot ../root/in");
+        // The sandbox allows nothing outside.
+        if cfg!(feature = "sandbox") { setup.server("Sandbox Off") } else { setup }
     };
     let setup = chroot(setup().section("AUTH", &["Location /b.txt", "Users users"])).server("User 65534");
     fs::set_permissions(setup.dir.path("conf/users"), Permissions::from_mode(0o640)).expect("a mode");

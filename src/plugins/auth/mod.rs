@@ -59,12 +59,18 @@ impl Plugin for Auth {
 
     fn needs(config: &Config, _: usize) -> Needs {
         let files = files(config);
-        let room = files.iter().map(|file| file.room).sum();
-        #[cfg(feature = "auth-bcrypt")]
-        if !files.is_empty() {
-            return Needs { worker: room, process_files: files.len() + 1, worker_files: 1, process: bcrypt::BYTES };
+        if files.is_empty() {
+            return Needs::default();
         }
-        Needs { worker: room, process_files: files.len(), worker_files: 1, process: 0 }
+        let mut needs = Needs { worker_files: 1, process_files: files.len(), ..Needs::default() };
+        for file in files {
+            needs.worker = needs.worker.saturating_add(file.room);
+        }
+        #[cfg(feature = "auth-bcrypt")]
+        {
+            needs = needs.and(Needs { process: bcrypt::BYTES, process_files: 1, ..Needs::default() });
+        }
+        needs
     }
 
     fn start(config: &Config, _: usize) -> io::Result<Auth> {
@@ -80,7 +86,10 @@ impl Plugin for Auth {
 
     #[cfg(feature = "auth-bcrypt")]
     fn run(&mut self, _: &Arc<dyn Host>, watches: &mut Watches) -> io::Result<()> {
-        watches.add(self.shared.verifier.wanted(), Watch::Read, 0, 0)?;
+        // Most servers never need it.
+        if let Err(error) = watches.add(self.shared.verifier.wanted(), Watch::Read, 0, 0) {
+            ::log::warn!("auth: nobody can log in by bcrypt: {error}");
+        }
         Ok(())
     }
 
