@@ -122,7 +122,9 @@ impl Site {
             ("gone", "[HOST]\n    ServerName gone\n    DocumentRoot ../nowhere\n"),
         ];
         for (name, text) in sites {
-            fs::write(conf.join("sites").join(name), text).unwrap();
+            let lists = cfg!(feature = "plugin-dirlisting") && name == "default";
+            let handlers = if lists { "[HANDLERS]\n    Match ^/(many|bulky)/ dirlisting\n" } else { "" };
+            fs::write(conf.join("sites").join(name), format!("{text}{handlers}")).unwrap();
         }
     }
 }
