@@ -29,6 +29,10 @@ pub fn get(target: &str) -> Vec<u8> {
     wire(&format!("GET {target} HTTP/1.1\nHost: localhost\n\n"))
 }
 
+/// Stands for the length of a body that is sent in chunks.
+const CHUNKED: usize = usize::MAX;
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+
 impl Connection {
     /// Connects.
     pub fn open(address: SocketAddr) -> io::Result<Connection> {
@@ -70,6 +74,7 @@ impl Connection {
         let length = match field("content-length:").map(str::parse) {
             _ if status == 304 => 0,
             Some(Ok(length)) => length,
+            None if field("transfer-encoding:") == Some("chunked") => CHUNKED,
             _ => return Err(invalid()),
         };
         Ok((Answer { status, closes: field("connection:") == Some("close") }, end, length))
@@ -83,7 +88,17 @@ impl Connection {
     /// Reads one whole answer; `head` = to a HEAD, so without the body its length announces.
     pub fn answer(&mut self, head: bool) -> io::Result<Answer> {
         let (answer, end, length) = self.head()?;
-        let end = if head { end } else { end + length };
+        let end = match length {
+            _ if head => end,
+            // What is sent in chunks here has no such line of its own.
+            CHUNKED => loop {
+                match self.read[end..].windows(LAST_CHUNK.len()).position(|window| window == LAST_CHUNK) {
+                    Some(at) => break end + at + LAST_CHUNK.len(),
+                    None => self.more()?,
+                }
+            },
+            _ => end + length,
+        };
         while self.read.len() < end {
             self.more()?;
         }

@@ -148,7 +148,9 @@ impl Site {
             false => String::new(),
         };
         for ((name, text), format) in sites.into_iter().zip(["combined", "json", "monkey", "common"]) {
-            fs::write(conf.join("sites").join(name), text.to_string() + &log(format)).unwrap();
+            let lists = cfg!(feature = "plugin-dirlisting") && name == "default";
+            let handlers = if lists { "[HANDLERS]\n    Match ^/(many|bulky)/ dirlisting\n" } else { "" };
+            fs::write(conf.join("sites").join(name), format!("{text}{}{handlers}", log(format))).unwrap();
         }
         fs::create_dir_all(conf.join("plugins/logger")).unwrap();
         fs::create_dir_all(self.0.join("log")).unwrap();

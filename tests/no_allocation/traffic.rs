@@ -79,6 +79,18 @@ const RULED: &[(&str, u16)] = &[
     ("GET / HTTP/1.1\nHost: limited\n\n", 429),
     ("HEAD / HTTP/1.1\nHost: limited\n\n", 429),
 ];
+/// The same for listings, of more entries than are sorted at once.
+#[cfg(feature = "plugin-dirlisting")]
+const LISTINGS: &[(&str, &str, u16)] = &[
+    ("GET /many/", "", 200),
+    ("GET /many/?sort=size&order=desc", "", 200),
+    ("GET /many/?sort=date", "Accept: application/json\n", 200),
+    ("HEAD /many/", "", 200),
+    ("GET /bulky/", "Connection: close\n", 200),
+    ("GET /pages/../dir/../many/./", "", 200),
+];
+#[cfg(not(feature = "plugin-dirlisting"))]
+const LISTINGS: &[(&str, &str, u16)] = &[];
 
 /// Whole requests, and the status of the answer.
 const ODD: &[(&str, u16)] = &[
@@ -145,7 +157,7 @@ impl<'a> Traffic<'a> {
     /// One of everything, and some more of what there are many of.
     pub fn round(&mut self) {
         self.connection = None;
-        for &(line, rest, status) in CATALOGUE {
+        for &(line, rest, status) in CATALOGUE.iter().chain(LISTINGS) {
             let end = if rest.contains("\n\n") { "" } else { "\n" };
             let text = format!("{line} HTTP/1.1\nHost: localhost\n{rest}{end}");
             self.expect(&wire(&text.replace("FUTURE", FUTURE).replace("PAST", PAST)), status);
