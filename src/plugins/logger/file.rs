@@ -93,6 +93,11 @@ impl LogFile {
         }
     }
 
+    /// Whether the file that is open has a name: what is written to one that has none is lost.
+    fn has_name(&self) -> bool {
+        self.file.as_ref().is_some_and(|(file, _)| meta(file.as_fd()).is_ok_and(|about| about.links > 0))
+    }
+
     /// Writes the next `len` bytes of a pipe, whole lines, at the end of the file. `lost` writes a line behind them, where it has one.
     /// What could not be written stays in the pipe. The second value is what is wrong although everything was written.
     pub(super) fn write(
@@ -106,7 +111,7 @@ impl LogFile {
         if let Err(why) = self.follow() {
             match why {
                 // Rights that were given up: the file is written on under its new name.
-                Trouble::Open(Errno::ACCES | Errno::ROFS | Errno::LOOP) if self.file.is_some() => trouble = Some(why),
+                Trouble::Open(Errno::ACCES | Errno::ROFS | Errno::LOOP) if self.has_name() => trouble = Some(why),
                 _ => return Err(why),
             }
         }
