@@ -686,8 +686,14 @@ fn rights_that_were_given_up() {
     let server = setup(&BOTH[..1]).server("User nobody").workers(1).start();
     server.get("/a.txt").is(200);
     lines(&server, "access.log", 1);
+    // The file it has is root's: there is nothing to open.
+    server.signal("USR1");
+    assert!(eventually(|| server.logged("signal USR1")));
+    server.get("/a.txt").is(200);
+    lines(&server, "access.log", 2);
+    assert!(!server.logged("cannot open"), "{}", server.log());
     fs::rename(server.dir.path("log/access.log"), server.dir.path("log/old")).expect("a rename");
-    for count in 2..4 {
+    for count in 3..5 {
         server.get("/a.txt").is(200);
         lines(&server, "old", count);
     }

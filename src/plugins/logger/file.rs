@@ -51,13 +51,8 @@ impl LogFile {
         LogFile { directory: open_directory(outside).ok(), within, name, file: None, halved: false }
     }
 
-    /// Whether some file is open.
-    pub(super) fn is_open(&self) -> bool {
-        self.file.is_some()
-    }
-
     /// Opens the file where it is to be, whatever is open now.
-    pub(super) fn open(&mut self) -> Result<(), Trouble> {
+    fn open(&mut self) -> Result<(), Trouble> {
         let name = &self.name;
         let attempt = |directory: &Option<OwnedFd>| match directory {
             Some(directory) => open_at(directory.as_fd(), name),
@@ -82,7 +77,7 @@ impl LogFile {
     }
 
     /// Opens the file anew unless the one that is open is still the one with its name.
-    fn follow(&mut self) -> Result<(), Trouble> {
+    pub(super) fn follow(&mut self) -> Result<(), Trouble> {
         let directory = self.directory.as_ref().map(AsFd::as_fd);
         let named = directory.map_or(Err(Errno::NOENT), |directory| meta_at(directory, &self.name));
         let is_it =
