@@ -339,6 +339,7 @@ fn a_full_disk() {
 }
 
 /// How many lines were lost, as metrics have it.
+#[cfg(feature = "plugin-metrics")]
 fn lost(server: &Server) -> u64 {
     let answer = server.get("/metrics").is(200);
     let lines = answer.text().lines().filter(|line| line.starts_with("monkey_log_lines_lost_total{"));
@@ -350,6 +351,7 @@ fn told_lost(text: &str) -> u64 {
     lines.map(|line| line.rsplit_once("] ").and_then(|(_, count)| count.parse::<u64>().ok()).expect(line)).sum()
 }
 
+#[cfg(feature = "plugin-metrics")]
 #[test]
 fn a_log_that_is_stuck_holds_nobody_up() {
     // A fifo nobody reads, and a file somebody else has locked.
