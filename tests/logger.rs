@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
@@ -216,6 +217,8 @@ fn as_many_lines_as_requests() {
                         client.send(batch);
                         (0..16).for_each(|_| _ = client.answer(false).is(200));
                         client.get("/nothing").is(404);
+                        // So that a busy machine has the time to empty the pipes.
+                        thread::sleep(Duration::from_millis(2));
                     }
                 });
             }
@@ -266,7 +269,8 @@ fn usr1_opens_files_at_once() {
 
 #[test]
 fn a_folder_that_goes_away_and_comes_back() {
-    let mut server = setup(&BOTH[..1]).start();
+    // What a sandbox allows is the folder there was.
+    let mut server = setup(&BOTH[..1]).server("Sandbox Off").start();
     server.get("/a.txt").is(200);
     lines(&server, "access.log", 1);
     fs::remove_dir_all(server.dir.path("log")).expect("a folder");
@@ -286,6 +290,7 @@ fn a_folder_that_goes_away_and_comes_back() {
 #[test]
 fn a_folder_that_comes_after_the_start() {
     let setup = Setup::new().file("a.txt", "alpha").section("LOGGER", &["AccessLog ../later/access.log"]);
+    let setup = setup.server("Sandbox Off");
     setup.dir.write("conf/plugins/logger/logger.conf", "[LOGGER]\n    FlushTimeout 1\n");
     let server = setup.start();
     assert!(server.logged("later/access.log: cannot open it"));
@@ -334,6 +339,7 @@ fn a_full_disk() {
 }
 
 /// How many lines were lost, as metrics have it.
+#[cfg(feature = "plugin-metrics")]
 fn lost(server: &Server) -> u64 {
     let answer = server.get("/metrics").is(200);
     let lines = answer.text().lines().filter(|line| line.starts_with("monkey_log_lines_lost_total{"));
@@ -345,6 +351,7 @@ fn told_lost(text: &str) -> u64 {
     lines.map(|line| line.rsplit_once("] ").and_then(|(_, count)| count.parse::<u64>().ok()).expect(line)).sum()
 }
 
+#[cfg(feature = "plugin-metrics")]
 #[test]
 fn a_log_that_is_stuck_holds_nobody_up() {
     // A fifo nobody reads, and a file somebody else has locked.
@@ -497,6 +504,7 @@ fn reloads_lose_no_line() {
                     while Instant::now() < end {
                         client.get("/a.txt").is(200);
                         asked += 1;
+                        thread::sleep(Duration::from_micros(100));
                     }
                     asked
                 })
@@ -511,8 +519,11 @@ fn reloads_lose_no_line() {
     });
     server.signal("TERM");
     assert_eq!(server.ended(), Some(0));
-    let count = |name| text(&server, name).lines().count();
-    assert_eq!(count("a.log") + count("b.log"), asked);
+    // On a busy machine the thread may come too late for a pipe; then that is told.
+    let count = |name| text(&server, name).lines().filter(|line| line.ends_with(" 200 5")).count();
+    let told = told_lost(&text(&server, "a.log")) + told_lost(&text(&server, "b.log"));
+    assert_eq!(count("a.log") + count("b.log") + told as usize, asked);
+    assert!(told as usize <= asked / 10, "{told} of {asked}");
     assert!(count("b.log") > 0);
 }
 
@@ -569,6 +580,31 @@ fn standard_error_and_memory() {
 }
 
 #[test]
+fn the_system_log() {
+    if !run("unshare", &["--mount", "true"]) {
+        return skipped("this user may not mount anything");
+    }
+    if cfg!(not(feature = "syslog")) {
+        return skipped("built without the system log");
+    }
+    let setup = setup(&["Target syslog", "Format combined"]);
+    let socket = setup.dir.path("socket");
+    let daemon = UnixDatagram::bind(&socket).expect("a socket");
+    daemon.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    let script = format!("mount -t tmpfs none /dev; ln -s {} /dev/log; exec \"$@\"", socket.display());
+    let server = setup.start_among_mounts(&script);
+    for path in ["/a.txt", "/nothing"] {
+        server.get(path);
+        let mut bytes = [0; 4096];
+        let size = daemon.recv(&mut bytes).expect("a line");
+        let text = String::from_utf8_lossy(&bytes[..size]).into_owned();
+        // Facility daemon, severity informational.
+        assert!(text.starts_with(&format!("<30>monkey[{}]: 127.0.0.1 - - [", server.pid())), "{text}");
+        assert!(text.contains(&format!("\"GET {path} HTTP/1.1\" ")) && text.ends_with(" \"-\" \"-\""), "{text}");
+    }
+}
+
+#[test]
 fn standard_error_that_nobody_reads() {
     let setup = setup(&["Target stderr"]).server("MaxKeepAliveRequest 100000").listen("127.0.0.1:0");
     let mut child =
@@ -621,8 +657,11 @@ fn a_log_outside_of_the_chroot() {
     if !is_root() {
         return skipped("only root may change the root directory");
     }
-    let setup =
-        setup(&["AccessLog ../log/access.log"]).server("Chroot ../").server("User nobody").host("DocumentRoot ../root");
+    let setup = setup(&["AccessLog ../log/access.log"])
+        .server("Chroot ../")
+        .server("User nobody")
+        .server("Sandbox Off")
+        .host("DocumentRoot ../root");
     let outside = crate::util::Dir::new();
     for dir in [setup.dir.path("log"), outside.path("")] {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).expect("its mode");
@@ -649,13 +688,25 @@ fn rights_that_were_given_up() {
     let server = setup(&BOTH[..1]).server("User nobody").workers(1).start();
     server.get("/a.txt").is(200);
     lines(&server, "access.log", 1);
+    // The file it has is root's: there is nothing to open.
+    server.signal("USR1");
+    assert!(eventually(|| server.logged("signal USR1")));
+    server.get("/a.txt").is(200);
+    lines(&server, "access.log", 2);
+    assert!(!server.logged("cannot open"), "{}", server.log());
     fs::rename(server.dir.path("log/access.log"), server.dir.path("log/old")).expect("a rename");
-    for count in 2..4 {
+    for count in 3..5 {
         server.get("/a.txt").is(200);
         lines(&server, "old", count);
     }
     let warning = "cannot open it: permission denied: its directory must be writable by User";
     assert_eq!(server.log().matches(warning).count(), 1);
+    // One that is removed is not written on: that would lose lines, and say nothing.
+    fs::remove_file(server.dir.path("log/old")).expect("a file");
+    server.get("/a.txt").is(200);
+    thread::sleep(Duration::from_millis(1500));
+    fs::set_permissions(server.dir.path("log"), fs::Permissions::from_mode(0o777)).expect("its mode");
+    lines(&server, "access.log", 1);
 }
 
 #[test]

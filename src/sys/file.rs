@@ -27,6 +27,8 @@ pub struct Meta {
     pub mtime_ns: u32,
     /// Inode number.
     pub inode: u64,
+    /// How many names it has; 0 = it was removed, and is there for as long as it is open.
+    pub links: u32,
     /// Device number of the file system.
     pub device: u64,
     /// Seconds of the status change time since 1970.
@@ -227,6 +229,7 @@ pub(super) fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Res
         mtime: raw.modification.seconds,
         mtime_ns: raw.modification.nanoseconds,
         inode: raw.inode,
+        links: raw.links,
         device: (u64::from(raw.device[0]) << 32) | u64::from(raw.device[1]),
         ctime: raw.change.seconds,
         ctime_ns: raw.change.nanoseconds,

@@ -137,9 +137,7 @@ impl Inside {
     fn obey(&mut self) {
         let added = std::mem::take(&mut *self.orders.added.lock().unwrap_or_else(PoisonError::into_inner));
         for mut outlet in added {
-            if !outlet.is_open() {
-                outlet.open();
-            }
+            outlet.open();
             if self.epoll.add(outlet.pipe.as_fd(), Interest::Connection, outlet.id).is_ok() {
                 self.outlets.push(outlet);
             }

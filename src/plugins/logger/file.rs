@@ -51,13 +51,8 @@ impl LogFile {
         LogFile { directory: open_directory(outside).ok(), within, name, file: None, halved: false }
     }
 
-    /// Whether some file is open.
-    pub(super) fn is_open(&self) -> bool {
-        self.file.is_some()
-    }
-
     /// Opens the file where it is to be, whatever is open now.
-    pub(super) fn open(&mut self) -> Result<(), Trouble> {
+    fn open(&mut self) -> Result<(), Trouble> {
         let name = &self.name;
         let attempt = |directory: &Option<OwnedFd>| match directory {
             Some(directory) => open_at(directory.as_fd(), name),
@@ -82,7 +77,7 @@ impl LogFile {
     }
 
     /// Opens the file anew unless the one that is open is still the one with its name.
-    fn follow(&mut self) -> Result<(), Trouble> {
+    pub(super) fn follow(&mut self) -> Result<(), Trouble> {
         let directory = self.directory.as_ref().map(AsFd::as_fd);
         let named = directory.map_or(Err(Errno::NOENT), |directory| meta_at(directory, &self.name));
         let is_it =
@@ -91,6 +86,11 @@ impl LogFile {
             Some((_, about)) if is_it(about) => Ok(()),
             _ => self.open(),
         }
+    }
+
+    /// Whether the file that is open has a name: what is written to one that has none is lost.
+    fn has_name(&self) -> bool {
+        self.file.as_ref().is_some_and(|(file, _)| meta(file.as_fd()).is_ok_and(|about| about.links > 0))
     }
 
     /// Writes the next `len` bytes of a pipe, whole lines, at the end of the file. `lost` writes a line behind them, where it has one.
@@ -106,7 +106,7 @@ impl LogFile {
         if let Err(why) = self.follow() {
             match why {
                 // Rights that were given up: the file is written on under its new name.
-                Trouble::Open(Errno::ACCES | Errno::ROFS | Errno::LOOP) if self.file.is_some() => trouble = Some(why),
+                Trouble::Open(Errno::ACCES | Errno::ROFS | Errno::LOOP) if self.has_name() => trouble = Some(why),
                 _ => return Err(why),
             }
         }

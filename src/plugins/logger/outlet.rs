@@ -101,17 +101,13 @@ impl Outlet {
         Outlet { id, pipe, lost, json, name, place, told: None, since: None, wait: None, ended: false }
     }
 
-    /// Opens the file, whatever is open now.
+    /// Opens the file unless the one that is open is still the one with its name: that need not be possible any more, once
+    /// rights are given up.
     pub(super) fn open(&mut self) {
         if let Place::File(file) = &mut self.place {
-            let opened = file.open();
+            let opened = file.follow();
             self.tell(opened.err());
         }
-    }
-
-    /// Whether an attempt was made to open it, or there is nothing to open.
-    pub(super) fn is_open(&self) -> bool {
-        !matches!(&self.place, Place::File(file) if !file.is_open())
     }
 
     /// Takes note of what an event says.
