@@ -168,6 +168,7 @@ mod tests {
             ctime: 0,
             ctime_ns: 0,
             writable_by_all: false,
+            links: 1,
         };
         let shown = Shown { name: b"%_target_url_%\"<b>", meta: Some(meta), first: true };
         let mut out = Output::new(4096).unwrap();
