@@ -191,7 +191,9 @@ pub fn kernel_release() -> String {
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };
     // SAFETY: the struct outlives the call.
     unsafe { libc::uname(&mut name) };
-    name.release.iter().take_while(|byte| **byte != 0).map(|byte| char::from(byte.cast_unsigned())).collect()
+    #[allow(clippy::unnecessary_cast)] // A C character has a sign on some targets.
+    let bytes = name.release.iter().map(|byte| *byte as u8);
+    bytes.take_while(|byte| *byte != 0).map(char::from).collect()
 }
 
 /// Longest thread name in bytes; the kernel keeps no more (prctl(2), PR_SET_NAME).
