@@ -416,6 +416,7 @@ impl<T: Transport> Io<T> {
     }
 
     /// Brings a connection's kept input back into the scratch buffer.
+    #[inline(always)]
     fn restore(&mut self, connection: &mut Connection) -> usize {
         // Whatever was parsed last belongs to another connection.
         self.parsed = false;

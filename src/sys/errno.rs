@@ -80,6 +80,7 @@ pub(super) fn count(ret: isize) -> Result<usize, Errno> {
 }
 
 /// A non-negative int returned by a call, or the error it left behind when negative.
+#[inline(always)]
 pub(super) fn check(ret: libc::c_int) -> Result<libc::c_int, Errno> {
     if ret < 0 { Err(Errno::last()) } else { Ok(ret) }
 }

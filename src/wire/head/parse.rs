@@ -74,8 +74,10 @@ fn parse_request_line<'a>(i: &'a [u8], total: usize, head: &mut Head) -> Parsed<
 /// RFC 9110 section 9.1: method = token.
 #[inline]
 fn parse_method(i: &[u8]) -> Parsed<'_, Method> {
-    if let Some(rest @ [b' ', ..]) = i.strip_prefix(b"GET") {
-        return Ok((rest, Method::Get));
+    if let Some((start, _)) = i.split_first_chunk::<4>()
+        && u32::from_le_bytes(*start) == u32::from_le_bytes(*b"GET ")
+    {
+        return Ok((i.get(3..).unwrap_or_default(), Method::Get));
     }
     let (i, name) = parse_method_token(i)?;
     let method = match name {
@@ -123,10 +125,15 @@ fn parse_sp<'a>(i: &'a [u8], why: &'static str) -> Parsed<'a, ()> {
 /// RFC 9112 section 2.3: HTTP-version and the CRLF after it.
 #[inline]
 pub(super) fn parse_version(i: &[u8]) -> Parsed<'_, Version> {
-    match i.strip_prefix(b"HTTP/1.1\r\n") {
-        Some(rest) => Ok((rest, Version::Http11)),
-        None => parse_other_version(i),
+    // As two numbers: the comparison of slices is a call.
+    if let Some((protocol, rest)) = i.split_first_chunk::<8>()
+        && let Some((end, rest)) = rest.split_first_chunk::<2>()
+        && u64::from_le_bytes(*protocol) == u64::from_le_bytes(*b"HTTP/1.1")
+        && u16::from_le_bytes(*end) == u16::from_le_bytes(*b"\r\n")
+    {
+        return Ok((rest, Version::Http11));
     }
+    parse_other_version(i)
 }
 
 #[cold]
