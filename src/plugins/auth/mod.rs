@@ -55,6 +55,7 @@ pub struct Auth {
 
 impl Plugin for Auth {
     const NAME: &'static str = "auth";
+    const STAGES: &'static [u8] = &[20];
     type Worker = Gate;
 
     fn needs(config: &Config, _: usize) -> Needs {

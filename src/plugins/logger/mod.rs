@@ -193,6 +193,7 @@ fn bytes(config: &Config, workers: usize) -> usize {
 
 impl Plugin for Logger {
     const NAME: &'static str = "logger";
+    const STAGES: &'static [u8] = &[40];
     type Worker = Worker;
 
     fn needs(config: &Config, _: usize) -> Needs {
