@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use ::log::{info, warn};
+use crate::log::{info, warn};
 
 use self::commands::{Facts, Scene};
 use self::outbox::Outbox;

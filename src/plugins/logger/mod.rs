@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ::log::warn;
+use crate::log::warn;
 
 use crate::config::Config;
 use crate::config::plugins::logger::{Destination, Format, Named, destinations};
