@@ -153,8 +153,8 @@ impl LocalListener {
         Ok((socket, peer))
     }
 
-    /// Removes the name, unless what has it now is another socket, and stops listening.
-    pub fn remove(self) {
+    /// Removes the name, unless what has it now is another socket.
+    pub fn remove(&self) {
         if status(self.dir.as_fd(), &self.name).is_ok_and(|found| identity(&found) == self.identity) {
             let _ = remove(self.dir.as_fd(), &self.name);
         }
@@ -259,6 +259,12 @@ pub fn reopen_standard(number: u8) -> io::Result<OwnedFd> {
     let flags = way | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: a NUL-terminated path; the kernel gives a new descriptor that nobody owns.
     unsafe { own(libc::open(path.as_ptr(), flags)) }
+}
+
+/// Standard input (0) or standard output (1) as it is.
+pub fn standard(number: u8) -> BorrowedFd<'static> {
+    // SAFETY: nothing here closes the standard descriptors; where one is closed, its use is an error and nothing more.
+    unsafe { BorrowedFd::borrow_raw(number.min(1).into()) }
 }
 
 /// Has a process in the background told EIO instead of being stopped when it reads from its terminal or writes to it.

@@ -4,11 +4,10 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::parent_id;
 
-use super::commands::Facts;
 use crate::config::Config;
 use crate::config::plugins::cheetah::Place;
 use crate::sys::credentials::{lookup_user, user_name};
-use crate::sys::process::{kernel_release, parent_of};
+use crate::sys::process::parent_of;
 use crate::sys::unix::{
     Credentials, LocalListener, ignore_terminal_stops, is_pipe, make_directory, reopen_standard, user,
 };
@@ -50,8 +49,8 @@ pub(super) fn listen(config: &Config, place: &Place) -> io::Result<LocalListener
     LocalListener::bind(&place.path, owner, &sibling)
 }
 
-/// What may be out of reach once the server is confined.
-pub(super) fn facts(config: &Config, mode: String) -> Facts {
+/// Whom the server will run as: looked up now, for it may be out of reach once the server is confined.
+pub(super) fn runs_as(config: &Config) -> String {
     let name = config.server.user.clone().filter(|_| user() == 0);
-    Facts { mode, user: name.unwrap_or_else(|| user_name(user())), kernel: kernel_release() }
+    name.unwrap_or_else(|| user_name(user()))
 }
