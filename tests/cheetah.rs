@@ -126,7 +126,8 @@ fn every_command_tells_what_is_so() {
     assert!(config.contains("\nAdvanced configuration\n----------------------\n"), "{config}");
 
     let plugins = answer(&server, "plugins");
-    assert!(plugins.contains("[CORE PROCESS CONTEXT]\n  [cheetah] v"), "{plugins}");
+    let (process, _) = plugins.split_once("\n[CORE THREAD CONTEXT]\n").expect("both contexts");
+    assert!(process.contains("[CORE PROCESS CONTEXT]\n") && process.contains("\n  [cheetah] v"), "{plugins}");
     assert!(plugins.contains("[STAGE_30]\n  [metrics] v"), "{plugins}");
     assert!(plugins.contains("[NETWORK I/O]\n  [liana] v"), "{plugins}");
 

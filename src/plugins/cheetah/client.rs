@@ -16,26 +16,21 @@ use crate::sys::Errno;
 use crate::sys::pipe::{read, write_all};
 use crate::sys::socket::shutdown_write;
 use crate::sys::stderr;
-use crate::sys::unix::{connect, standard, wait_readable};
+use crate::sys::unix::{LocalError, connect, standard, wait_readable};
 
 const HELP: &str = "\
 Usage: monkey cheetah [-s SOCKET | -c DIR] [--json] [COMMAND [WORD]]
 
-The admin shell of a running server. Without COMMAND it reads commands;
-`help` lists them. With one it prints the answer and exits.
+The admin shell of a running server: COMMAND is done and the program ends;
+without one it reads commands, of which `help` gives a list.
 
   -s, --socket SOCKET  the socket of the server
-  -c, --configdir DIR  the configuration directory that names it, instead
-                       of the one the server uses by default
+  -c, --configdir DIR  the configuration directory that names the socket
       --json           answer in one line of JSON
   -h, --help           print this, exit
 
-The server makes the socket if plugins/cheetah/cheetah.conf in its
-configuration directory says so. Only root and the user of the server
-may come in.
-
-Exit status: 0 the command is done, 1 it is unknown or failed, 2 no
-server could be reached.
+Only root and the user of the server may come in. Exit status: 0 done,
+1 unknown or failed, 2 no server was reached.
 ";
 
 /// How long a server may take to answer, milliseconds. It does while it reads its configuration or ends.
@@ -72,10 +67,10 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let socket = match connect(&path) {
         Ok(socket) => socket,
         Err(error) => {
-            let check = match error.raw_os_error().map(Errno) {
-                Some(Errno::NOENT) => "does the server run, and does its [CHEETAH] name this socket?",
-                Some(Errno::CONNREFUSED) => "the server that made it has ended",
-                Some(Errno::ACCES) => "only root and the user of the server may come in",
+            let check = match error {
+                LocalError::System(Errno::NOENT) => "does the server run, and does its [CHEETAH] name this socket?",
+                LocalError::System(Errno::CONNREFUSED) => "the server that made it has ended",
+                LocalError::System(Errno::ACCES) => "only root and the user of the server may come in",
                 _ => "is it the socket of a server?",
             };
             return fail(UNREACHED, &format_args!("{shown}: {error}: {check}"));

@@ -359,6 +359,9 @@ fn status(sheet: &mut Sheet, scene: &Scene<'_>, config: &Config) {
     sheet.value(b"epoll");
 }
 
+static UNITS: [(u32, &str, &str); 4] =
+    [(86_400, " day", ", "), (3600, " hour", ", "), (60, " minute", " and "), (1, " second", "\n")];
+
 fn uptime(sheet: &mut Sheet, scene: &Scene<'_>) {
     let seconds = scene.host.uptime();
     if sheet.is_json() {
@@ -367,9 +370,7 @@ fn uptime(sheet: &mut Sheet, scene: &Scene<'_>) {
     }
     sheet.text("Server has been running: ");
     let mut rest = seconds as u32;
-    for (size, unit, after) in
-        [(86_400, " day", ", "), (3600, " hour", ", "), (60, " minute", " and "), (1, " second", "\n")]
-    {
+    for (size, unit, after) in &UNITS {
         let number = rest / size;
         rest %= size;
         sheet.out.push_decimal(number.into());
@@ -395,7 +396,7 @@ fn vhosts(sheet: &mut Sheet, config: &Config) {
         sheet.value(file_of(site.at.as_bytes()));
         sheet.open(b"sections", "[");
         let mut close = "]}";
-        let mut lines = site.written.as_bytes();
+        let mut lines = &*site.written;
         while !lines.is_empty() {
             let mut line = part(&mut lines, b'\n');
             if line.first() == Some(&b'[') {
@@ -519,7 +520,7 @@ fn memory(sheet: &mut Sheet, scene: &Scene<'_>) {
     sheet.close("]");
 }
 
-const LEVELS: [(&str, LevelFilter); 4] = [
+static LEVELS: [(&str, LevelFilter); 4] = [
     ("error", LevelFilter::Error),
     ("warn", LevelFilter::Warn),
     ("info", LevelFilter::Info),
@@ -528,12 +529,12 @@ const LEVELS: [(&str, LevelFilter); 4] = [
 
 fn loglevel(sheet: &mut Sheet, argument: &[u8]) -> Outcome {
     let mut name: &[u8] = b"other";
-    for (known, level) in LEVELS {
+    for (known, level) in &LEVELS {
         let known = known.as_bytes();
         if known == argument {
-            set_level(level);
+            set_level(*level);
         }
-        if level == ::log::max_level() {
+        if *level == ::log::max_level() {
             name = known;
         }
     }

@@ -113,7 +113,7 @@ impl Plugin for Cheetah {
                 Err(why) => warn!("cheetah: no admin shell: {why}"),
             },
             Some(place) => {
-                shell.facts.mode = format!("SERVER @ {}", place.path.display());
+                shell.facts.mode = String::from("SERVER @ ") + &place.path.to_string_lossy();
                 match listen(config, &place) {
                     Ok(listener) => shell.listener = Some(listener),
                     Err(error) => warn!(

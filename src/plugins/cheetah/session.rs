@@ -23,7 +23,7 @@ const IDLE_MS: u32 = 10 * 60 * 1000;
 const SLOW_MS: u32 = 30_000;
 
 /// What a line about a connection holds, and in how many columns it is shown; below 0 what JSON quotes.
-const COLUMNS: [(&str, i8); 7] =
+static COLUMNS: [(&str, i8); 7] =
     [("worker", 8), ("address", -40), ("port", 7), ("state", -10), ("age_ms", 12), ("bytes", 14), ("requests", 0)];
 
 /// What kind of client it is.
@@ -322,7 +322,7 @@ impl Session {
         let outcome = perform(line, &mut self.sheet, scene);
         if outcome == Outcome::Connections {
             self.tally = Some(Tally { shown: 0, left_out: 0 });
-            for (label, width) in COLUMNS {
+            for (label, width) in &COLUMNS {
                 self.sheet.column(label.as_bytes(), usize::from(width.unsigned_abs()));
             }
             self.sheet.text("\n");
@@ -377,9 +377,9 @@ impl Session {
         let Some(tally) = &mut self.tally else { return };
         let before = self.sheet.out.len();
         self.sheet.open(b"", "{");
-        for (label, width) in COLUMNS {
+        for (label, width) in &COLUMNS {
             let word = part(&mut line, b' ');
-            self.sheet.member(label.as_bytes(), word, width < 0);
+            self.sheet.member(label.as_bytes(), word, *width < 0);
             self.sheet.column(word, usize::from(width.unsigned_abs()));
         }
         self.sheet.close("}");
