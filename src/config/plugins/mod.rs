@@ -170,7 +170,7 @@ impl OfServer {
 }
 
 /// What is written in a site, for a plugin that tells of it; empty where none does.
-pub(super) fn text_of(v: &Values<'_>) -> Box<str> {
+pub(super) fn text_of(v: &Values<'_>) -> Box<[u8]> {
     if cfg!(feature = "plugin-cheetah") { v.written() } else { Box::default() }
 }
 
