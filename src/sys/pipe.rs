@@ -32,6 +32,20 @@ pub fn write(end: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     count(unsafe { libc::write(end.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
+/// Writes all of it, waiting for room where the descriptor does. Not for pipes that never block.
+#[inline(never)]
+pub fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(to, bytes) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// Reads what is there; 0 = nobody can write any more.
 pub fn read(end: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the buffer is writable for its length.
