@@ -6,6 +6,20 @@ use super::errno::{Errno, check, count};
 use super::file::rights;
 use super::pipe::write_all;
 
+/// Opens a file for reading; neither a FIFO nor a terminal makes it wait.
+pub fn open(path: &[u8]) -> Result<OwnedFd, Errno> {
+    open_with(&[path, b"\0"].concat(), libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)
+}
+
+/// `path` ends in NUL. Mode 0600, if it is made.
+#[inline(never)]
+fn open_with(path: &[u8], flags: libc::c_int) -> Result<OwnedFd, Errno> {
+    debug_assert_eq!(path.last(), Some(&0));
+    let mode: libc::mode_t = 0o600;
+    // SAFETY: `path` ends in NUL; the kernel gives a new descriptor that nobody owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(check(libc::open(path.as_ptr().cast(), flags | libc::O_CLOEXEC, mode))?) })
+}
+
 /// Where an open file lies: its path without links, as proc(5) has it. Needs /proc.
 pub fn path_of(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     let link = format!("/proc/self/fd/{}\0", file.as_raw_fd());
@@ -21,10 +35,7 @@ pub fn path_of(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
 /// interrupted. What fails leaves everything as it was.
 pub fn replace(path: &[u8], content: &[u8], like: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let (old, new) = ([path, b"\0"].concat(), [path, b".new\0"].concat());
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    let mode: libc::mode_t = 0o600;
-    // SAFETY: `new` ends in NUL; the kernel gives a new descriptor that nobody owns.
-    let file = unsafe { OwnedFd::from_raw_fd(check(libc::open(new.as_ptr().cast(), flags, mode))?) };
+    let file = open_with(&new, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW)?;
     let result = fill(file.as_fd(), content, like).and_then(|()| {
         // SAFETY: both end in NUL.
         check(unsafe { libc::rename(new.as_ptr().cast(), old.as_ptr().cast()) })

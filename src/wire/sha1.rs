@@ -17,12 +17,11 @@ pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
     while sum.len % 64 != 56 {
         sum.push(0);
     }
-    for byte in bits.to_be_bytes() {
-        sum.push(byte);
-    }
+    (sum.block[14], sum.block[15]) = ((bits >> 32) as u32, bits as u32);
+    sum.add();
     let mut digest = [0; 20];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(sum.state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = (sum.state[at / 4] >> (24 - at % 4 * 8)) as u8;
     }
     digest
 }
@@ -51,23 +50,24 @@ impl Sum {
     /// Section 6.2: one block. In a loop over a schedule of sixteen words, which is a sixth of the code of unrolled rounds.
     fn add(&mut self) {
         let schedule = &mut self.block;
-        let [mut a, mut b, mut c, mut d, mut e] = self.state;
+        let mut mixed = self.state;
+        let [a, b, c, d, e] = &mut mixed;
         for t in 0..80 {
             if t >= 16 {
                 let word = schedule[(t + 13) & 15] ^ schedule[(t + 8) & 15] ^ schedule[(t + 2) & 15] ^ schedule[t & 15];
                 schedule[t & 15] = word.rotate_left(1);
             }
             let (f, k) = match t / 20 {
-                0 => ((b & c) | (!b & d), 0x5A82_7999u32),
-                1 => (b ^ c ^ d, 0x6ED9_EBA1),
-                2 => ((b & c) | (b & d) | (c & d), 0x8F1B_BCDC),
-                _ => (b ^ c ^ d, 0xCA62_C1D6),
+                0 => ((*b & *c) | (!*b & *d), 0x5A82_7999u32),
+                1 => (*b ^ *c ^ *d, 0x6ED9_EBA1),
+                2 => ((*b & *c) | (*b & *d) | (*c & *d), 0x8F1B_BCDC),
+                _ => (*b ^ *c ^ *d, 0xCA62_C1D6),
             };
-            let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(schedule[t & 15]);
-            (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
+            let next = a.rotate_left(5).wrapping_add(f).wrapping_add(*e).wrapping_add(k).wrapping_add(schedule[t & 15]);
+            (*a, *b, *c, *d, *e) = (next, *a, b.rotate_left(30), *c, *d);
         }
-        for (word, more) in self.state.iter_mut().zip([a, b, c, d, e]) {
-            *word = word.wrapping_add(more);
+        for (at, word) in mixed.iter().enumerate() {
+            self.state[at] = self.state[at].wrapping_add(*word);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `monkey passwd`: makes and edits users files.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
@@ -10,9 +11,9 @@ use crate::plugin::tool::print;
 use crate::plugins::auth::credentials;
 use crate::plugins::auth::users::cut;
 use crate::sys::Errno;
-use crate::sys::file::{Kind, meta, open_at, read_whole};
+use crate::sys::file::{Kind, meta, read_whole};
 use crate::sys::pipe;
-use crate::sys::replace::{path_of, replace};
+use crate::sys::replace::{open, path_of, replace};
 use crate::sys::stderr;
 use crate::sys::terminal::{INTERRUPT, input, unseen};
 use crate::wire::base64;
@@ -142,7 +143,7 @@ fn parse<'a>(arguments: &'a [OsString], task: &mut Task<'a>) -> Result<(), &'sta
     for argument in arguments {
         match argument.as_bytes() {
             b"--" if options => options = false,
-            b"--help" if options => task.options |= HELPED,
+            [b'-', b'-', b'h', ..] if options => task.options |= HELPED,
             [b'-', letters @ ..] if options && !letters.is_empty() => {
                 for letter in letters {
                     let Some(place) = OPTIONS.iter().position(|known| known == letter) else {
@@ -188,80 +189,79 @@ fn has_controls(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_control)
 }
 
-/// Edits the file; says what was done.
+/// Edits the file; says what was done. Nothing that it makes is freed: the program ends with it.
 fn run(task: &mut Task<'_>) -> Result<&'static str, Trouble> {
-    let mut path = [task.words[0], b"\0"].concat();
-    let old = match open_at(None, CStr::from_bytes_until_nul(&path).unwrap_or_default()) {
+    let [mut path, user, _] = task.words;
+    let old = match open(path) {
         Ok(_) if task.has(CREATE) => return Err(Says("% is there already: leave -c out to change it")),
-        Ok(file) => Some(file),
         Err(Errno::NOENT) if task.has(CREATE) => None,
         Err(Errno::NOENT) => return Err(Says("% is not there: -c makes it")),
         Err(errno) => return Err(errno.into()),
+        Ok(file) => Some(ManuallyDrop::new(file)),
     };
-    path.pop();
-    let mut text = Vec::new();
-    if let Some(old) = &old {
-        if meta(old.as_fd())?.kind != Kind::Regular {
+    let old = old.as_ref().map(|file| file.as_fd());
+    let text = vec![0; USERS_MAX + 1].leak();
+    let mut len = 0;
+    if let Some(old) = old {
+        if meta(old)?.kind != Kind::Regular {
             return Err(Says("%: not a regular file"));
         }
-        text.resize(USERS_MAX + 1, 0);
-        let len = read_whole(old.as_fd(), &mut text)?;
-        text.truncate(len);
+        len = read_whole(old, text)?;
         // Links stay links: it is the file they lead to that is replaced.
-        path = path_of(old.as_fd())?;
+        path = path_of(old)?.leak();
     }
     let line = if task.has(DELETE) { None } else { Some(line_of(task)?) };
-    let (new, was_there) = edit(&text, task.words[1], line.as_deref());
+    let (new, was_there) = edit(text.get(..len).unwrap_or_default(), user, line);
     if line.is_none() && !was_there {
         return Err(Says("%: there is no user @"));
     }
-    if text.len().max(new.len()) > USERS_MAX {
+    let new = new.leak();
+    if len.max(new.len()) > USERS_MAX {
         return Err(Says("%: too large for a users file"));
     }
-    match replace(&path, &new, old.as_ref().map(AsFd::as_fd)) {
+    match replace(path, new, old) {
         Ok(()) => {}
         Err(Errno::EXIST) => {
-            // The program ends with this: that it is never freed does no harm.
-            task.words[0] = path.leak();
+            task.words[0] = path;
             return Err(Says("%.new is there: somebody else edits it, or was interrupted: then remove it"));
         }
         Err(errno) => return Err(errno.into()),
     }
-    Ok(match (line, was_there) {
-        (None, _) => "%: @ deleted\n",
-        (_, true) => "%: @ changed\n",
-        (_, false) => "%: @ added\n",
+    Ok(if line.is_none() {
+        "%: @ deleted\n"
+    } else if was_there {
+        "%: @ changed\n"
+    } else {
+        "%: @ added\n"
     })
 }
 
 /// The line of a user, without its end.
-fn line_of(task: &Task<'_>) -> Result<Vec<u8>, Trouble> {
-    let [_, user, password] = task.words;
-    let password = if task.count == 3 { password.to_vec() } else { ask()? };
+fn line_of(task: &Task<'_>) -> Result<&'static [u8], Trouble> {
+    let [_, user, mut password] = task.words;
+    if task.count < 3 {
+        password = ask()?;
+    }
     if password.is_empty() {
         return Err(Says("an empty password would let everyone in: nothing changed"));
     }
-    if has_controls(&password) {
+    if has_controls(password) {
         return Err(Says("a password can not hold control characters: nothing changed"));
     }
     if user.len() + 1 + password.len() > credentials::ROOM {
         return Err(Says("name and password are too long together: nothing changed"));
     }
-    let mut line = user.to_vec();
     #[cfg(feature = "auth-bcrypt")]
     if task.has(BCRYPT) {
         use crate::plugins::auth::bcrypt::{PASSWORD_MAX, hash};
         if password.len() > PASSWORD_MAX {
             return Err(Says("bcrypt looks at 72 bytes of a password, write a shorter one: nothing changed"));
         }
-        push(&mut line, b":");
         // Of each run of the program its own.
-        push(&mut line, &hash(&password, COST, crate::sys::memory::secret()));
-        return Ok(line);
+        let hash = hash(password, COST, crate::sys::memory::secret());
+        return Ok([user, b":", &hash].concat().leak());
     }
-    push(&mut line, b":{SHA}");
-    push(&mut line, base64::encode(&sha1(&[&password]), &mut [0; 28]));
-    Ok(line)
+    Ok([user, b":{SHA}", base64::encode(&sha1(&[password]), &mut [0; 28])].concat().leak())
 }
 
 /// The text with a user's line put in place of the one there is, or at the end, or taken out; further lines of the same user go. And
@@ -286,44 +286,43 @@ fn edit(text: &[u8], user: &[u8], mut line: Option<&[u8]>) -> (Vec<u8>, bool) {
 }
 
 /// Asks for a password: twice on a terminal, else one line is read.
-fn ask() -> Result<Vec<u8>, Trouble> {
+fn ask() -> Result<&'static [u8], Trouble> {
     let asked = unseen(input(), || {
         let first = read_line("New password: ")?;
-        match read_line("The same again: ")? == first {
-            true => Ok(first),
-            false => Err(Says("these were two passwords: nothing changed")),
+        if read_line("The same again: ")? == first {
+            Ok(first)
+        } else {
+            Err("these were two passwords: nothing changed")
         }
     });
-    asked.unwrap_or_else(|| read_line(""))
+    asked.unwrap_or_else(|| read_line("")).map_err(Says)
 }
 
 /// One line, byte by byte: what comes behind it is not ours. On a terminal there is a question before it.
 #[inline(never)]
-fn read_line(question: &str) -> Result<Vec<u8>, Trouble> {
+fn read_line(question: &str) -> Result<&'static [u8], &'static str> {
     stderr::write(question.as_bytes());
     let mut line = Vec::new();
     let mut byte = [0];
-    let result = loop {
-        match pipe::read(input(), &mut byte) {
-            Err(_) => break Err(Says("the password can not be read: nothing changed")),
-            Ok(0) => break Ok(()),
-            Ok(_) if byte == *b"\n" => break Ok(()),
-            Ok(_) => {}
-        }
-        if byte == [INTERRUPT] {
-            break Err(Says("interrupted: nothing changed"));
-        }
-        if line.len() > credentials::ROOM {
-            break Err(Says("the password is too long: nothing changed"));
+    loop {
+        if pipe::read(input(), &mut byte) != Ok(1) || byte[0] == b'\n' {
+            break;
         }
         push(&mut line, &byte);
-    };
+        if byte[0] == INTERRUPT || line.len() > credentials::ROOM {
+            break;
+        }
+    }
+    let line = line.leak();
     if !question.is_empty() {
         stderr::write(b"\n");
-    } else if line.last() == Some(&b'\r') {
-        line.pop();
     }
-    result.map(|()| line)
+    match line {
+        [.., INTERRUPT] => Err("interrupted: nothing changed"),
+        line if line.len() > credentials::ROOM => Err("the password is too long: nothing changed"),
+        [line @ .., b'\r'] => Ok(line),
+        line => Ok(line),
+    }
 }
 
 #[cfg(test)]
