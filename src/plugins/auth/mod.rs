@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Config;
+use crate::config::plugins::auth::Protection;
 use crate::config::plugins::handlers::is_below;
 use crate::http::output::Sink;
 #[cfg(feature = "auth-bcrypt")]
@@ -202,8 +203,15 @@ impl Worker for Gate {
         fields: &mut RefusalFields,
     ) -> Verdict {
         let Some(site) = scene.live.site(request.site) else { return Verdict::Continue };
-        let below = site.plugins.auth.iter().find(|rule| is_below(request.path, rule.location.as_bytes()));
-        let Some(rule) = below else { return Verdict::Continue };
+        let mut longest: Option<&Protection> = None;
+        for rule in &site.plugins.auth {
+            if is_below(request.path, rule.location.as_bytes())
+                && longest.is_none_or(|other| other.location.len() < rule.location.len())
+            {
+                longest = Some(rule);
+            }
+        }
+        let Some(rule) = longest else { return Verdict::Continue };
         let mut values = request.fields(AUTHORIZATION);
         let mut room = [0; credentials::ROOM];
         let given = values.next().and_then(|value| credentials::parse(value, &mut room));

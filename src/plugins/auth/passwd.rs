@@ -26,17 +26,15 @@ Usage: monkey passwd [-c] [-B] FILE USER [PASSWORD]
 
 Sets the password of USER in the users FILE of the plugin auth. Without
 PASSWORD it asks for it twice, or reads one line if stdin is no terminal:
-what stands on a command line other users of the machine can see.
+what stands on a command line other users can see.
 
-  -c    make FILE (mode 0640), which must not be there yet
+  -c    make FILE (mode 0640)
   -D    delete USER
   -B    bcrypt instead of SHA-1, in a build with auth-bcrypt
-  -h, --help
 
 The server has to be able to read FILE: chgrp it to the group of its User.
-A running server sees the change within a second.
-
-Exit codes: 0 done, 1 could not be done, 2 the words mean nothing.
+It sees a change within a second. Exit codes: 0 done, 1 could not be done,
+2 the words mean nothing.
 ";
 
 /// The cost of the bcrypt hashes that are made.
@@ -134,7 +132,7 @@ fn perform(arguments: &[OsString]) -> (u8, Vec<u8>) {
             push(&mut text, format!(": {errno}").as_bytes());
         }
     }
-    text.push(b'\n');
+    push(&mut text, if code == 1 { b": nothing changed\n" } else { b"\n" });
     (code, text)
 }
 
@@ -243,19 +241,19 @@ fn line_of(task: &Task<'_>) -> Result<&'static [u8], Trouble> {
         password = ask()?;
     }
     if password.is_empty() {
-        return Err(Says("an empty password would let everyone in: nothing changed"));
+        return Err(Says("an empty password would let everyone in"));
     }
     if has_controls(password) {
-        return Err(Says("a password can not hold control characters: nothing changed"));
+        return Err(Says("a password can not hold control characters"));
     }
     if user.len() + 1 + password.len() > credentials::ROOM {
-        return Err(Says("name and password are too long together: nothing changed"));
+        return Err(Says("name and password are too long together"));
     }
     #[cfg(feature = "auth-bcrypt")]
     if task.has(BCRYPT) {
         use crate::plugins::auth::bcrypt::{PASSWORD_MAX, hash};
         if password.len() > PASSWORD_MAX {
-            return Err(Says("bcrypt looks at 72 bytes of a password, write a shorter one: nothing changed"));
+            return Err(Says("bcrypt looks at 72 bytes of a password, write a shorter one"));
         }
         // Of each run of the program its own.
         let hash = hash(password, COST, crate::sys::memory::secret());
@@ -289,11 +287,7 @@ fn edit(text: &[u8], user: &[u8], mut line: Option<&[u8]>) -> (Vec<u8>, bool) {
 fn ask() -> Result<&'static [u8], Trouble> {
     let asked = unseen(input(), || {
         let first = read_line("New password: ")?;
-        if read_line("The same again: ")? == first {
-            Ok(first)
-        } else {
-            Err("these were two passwords: nothing changed")
-        }
+        if read_line("The same again: ")? == first { Ok(first) } else { Err("these were two passwords") }
     });
     asked.unwrap_or_else(|| read_line("")).map_err(Says)
 }
@@ -318,8 +312,8 @@ fn read_line(question: &str) -> Result<&'static [u8], &'static str> {
         stderr::write(b"\n");
     }
     match line {
-        [.., INTERRUPT] => Err("interrupted: nothing changed"),
-        line if line.len() > credentials::ROOM => Err("the password is too long: nothing changed"),
+        [.., INTERRUPT] => Err("interrupted"),
+        line if line.len() > credentials::ROOM => Err("the password is too long"),
         [line @ .., b'\r'] => Ok(line),
         line => Ok(line),
     }

@@ -58,6 +58,7 @@ pub fn sources(config: &Config, known: &[Arc<Source>], confined: bool) -> Vec<Ar
     sources
 }
 
+#[inline(never)]
 fn is_same(one: &Path, other: &Path) -> bool {
     one.as_os_str() == other.as_os_str()
 }
