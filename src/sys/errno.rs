@@ -14,6 +14,8 @@ impl Errno {
     pub const INTR: Errno = Errno(libc::EINTR);
     /// No such file or directory.
     pub const NOENT: Errno = Errno(libc::ENOENT);
+    /// The name is taken.
+    pub const EXIST: Errno = Errno(libc::EEXIST);
     /// A path component is not a directory.
     pub const NOTDIR: Errno = Errno(libc::ENOTDIR);
     /// A path is too long for the kernel.

@@ -58,6 +58,7 @@ struct OpenHow {
     resolve: u64,
 }
 
+const AT_EMPTY_PATH: libc::c_int = 0x1000;
 const SYS_OPENAT2: libc::c_long = 437;
 const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
 const RESOLVE_NO_SYMLINKS: u64 = 0x04;
@@ -198,7 +199,6 @@ struct Statx {
 
 /// Looks at an open file. Needs Linux 4.11.
 pub fn meta(file: BorrowedFd<'_>) -> Result<Meta, Errno> {
-    const AT_EMPTY_PATH: libc::c_int = 0x1000;
     look(file, c"", AT_EMPTY_PATH)
 }
 
@@ -209,14 +209,9 @@ pub fn meta_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<Meta, Errno> {
 
 /// Looks at what a path beneath a directory leads to; `flags` are those of statx(2).
 pub(super) fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result<Meta, Errno> {
-    const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
     // SAFETY: all-zero bytes are a valid Statx.
     let mut raw: Statx = unsafe { std::mem::zeroed() };
-    // SAFETY: a NUL-terminated path, and room for the 256 bytes the kernel writes (asserted below).
-    let ret =
-        unsafe { libc::syscall(libc::SYS_statx, from.as_raw_fd(), path.as_ptr(), flags, STATX_BASIC_STATS, &mut raw) };
-    const { assert!(std::mem::size_of::<Statx>() == 256) };
-    check(ret as libc::c_int)?;
+    statx(from, path, flags, &mut raw)?;
     Ok(Meta {
         kind: match u32::from(raw.mode) & 0o170_000 {
             0o100_000 => Kind::Regular,
@@ -234,6 +229,24 @@ pub(super) fn look(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Res
         ctime: raw.change.seconds,
         ctime_ns: raw.change.nanoseconds,
     })
+}
+
+/// Mode, user and group of an open file, as fchmod(2) and fchown(2) take them.
+pub(super) fn rights(file: BorrowedFd<'_>) -> Result<(libc::mode_t, libc::uid_t, libc::gid_t), Errno> {
+    // SAFETY: all-zero bytes are a valid Statx.
+    let mut raw: Statx = unsafe { std::mem::zeroed() };
+    statx(file, c"", AT_EMPTY_PATH, &mut raw)?;
+    Ok(((raw.mode & 0o7777).into(), raw.uid, raw.gid))
+}
+
+/// statx(2) with the basic fields.
+fn statx(from: BorrowedFd<'_>, path: &CStr, flags: libc::c_int, raw: &mut Statx) -> Result<(), Errno> {
+    const STATX_BASIC_STATS: libc::c_uint = 0x7ff;
+    const { assert!(std::mem::size_of::<Statx>() == 256) };
+    // SAFETY: a NUL-terminated path, and room for the 256 bytes the kernel writes (asserted above).
+    let ret = unsafe { libc::syscall(libc::SYS_statx, from.as_raw_fd(), path.as_ptr(), flags, STATX_BASIC_STATS, raw) };
+    check(ret as libc::c_int)?;
+    Ok(())
 }
 
 /// Reads at an offset, at most the buffer's length. 0 = the offset is at or past the end.

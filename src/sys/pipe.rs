@@ -32,11 +32,13 @@ pub fn write(end: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     count(unsafe { libc::write(end.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
-/// Writes everything, as far as it goes: for an end that blocks.
-pub fn write_all(end: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+/// Writes all of it, waiting for room where the descriptor does. Not for pipes that never block.
+#[inline(never)]
+pub fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
-        match write(end, bytes) {
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+        match write(to, bytes) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }

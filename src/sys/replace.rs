@@ -1,71 +1,70 @@
 //! Putting a new file in place of an old one, all or nothing: who reads it sees the one or the other. Source: rename(2), fsync(2).
 
-use std::ffi::{CStr, CString, OsString};
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::errno::{check, count};
-use super::fd::own;
-use super::file;
+use super::errno::{Errno, check, count};
+use super::file::rights;
+use super::pipe::write_all;
+
+/// Opens a file for reading; neither a FIFO nor a terminal makes it wait.
+pub fn open(path: &[u8]) -> Result<OwnedFd, Errno> {
+    open_with(&[path, b"\0"].concat(), libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)
+}
+
+/// `path` ends in NUL. Mode 0600, if it is made.
+#[inline(never)]
+fn open_with(path: &[u8], flags: libc::c_int) -> Result<OwnedFd, Errno> {
+    debug_assert_eq!(path.last(), Some(&0));
+    let mode: libc::mode_t = 0o600;
+    // SAFETY: `path` ends in NUL; the kernel gives a new descriptor that nobody owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(check(libc::open(path.as_ptr().cast(), flags | libc::O_CLOEXEC, mode))?) })
+}
 
 /// Where an open file lies: its path without links, as proc(5) has it. Needs /proc.
-pub fn path_of(file: &File) -> io::Result<PathBuf> {
-    let link = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+pub fn path_of(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    let link = format!("/proc/self/fd/{}\0", file.as_raw_fd());
     let mut path = vec![0u8; libc::PATH_MAX as usize];
-    // SAFETY: `link` is a NUL-terminated string, and the buffer is writable for its length.
-    let len = count(unsafe { libc::readlink(link.as_ptr(), path.as_mut_ptr().cast(), path.len()) })?;
+    // SAFETY: `link` ends in NUL, and the buffer is writable for its length.
+    let len = count(unsafe { libc::readlink(link.as_ptr().cast(), path.as_mut_ptr().cast(), path.len()) })?;
     path.truncate(len);
-    Ok(PathBuf::from(OsString::from_vec(path)))
+    Ok(path)
 }
 
 /// Writes `content` to a new file beside `path`, its name with `.new` behind it, and then renames it to `path`. It gets mode and owner
 /// of `like`, the file it replaces, or mode 0640. Fails with EEXIST when that other name is taken: somebody else is at it, or was
 /// interrupted. What fails leaves everything as it was.
-pub fn replace(path: &Path, content: &[u8], like: Option<&File>) -> io::Result<()> {
-    let bytes = path.as_os_str().as_bytes();
-    let (old, new) = (CString::new(bytes)?, CString::new([bytes, b".new"].concat())?);
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    let mode: libc::mode_t = 0o600;
-    // SAFETY: `new` is a NUL-terminated string; the kernel gives a new descriptor that nobody owns.
-    let file = File::from(unsafe { own(libc::open(new.as_ptr(), flags, mode)) }?);
-    let result = fill(&file, content, like).and_then(|()| {
-        // SAFETY: both are NUL-terminated strings.
-        check(unsafe { libc::rename(new.as_ptr(), old.as_ptr()) })?;
-        Ok(())
+pub fn replace(path: &[u8], content: &[u8], like: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let (old, new) = ([path, b"\0"].concat(), [path, b".new\0"].concat());
+    let file = open_with(&new, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW)?;
+    let result = fill(file.as_fd(), content, like).and_then(|()| {
+        // SAFETY: both end in NUL.
+        check(unsafe { libc::rename(new.as_ptr().cast(), old.as_ptr().cast()) })
     });
-    if result.is_err() {
-        // SAFETY: `new` is a NUL-terminated string.
-        unsafe { libc::unlink(new.as_ptr()) };
-        return result;
-    }
-    // Without it the name may be that of the old file again after a loss of power.
-    let dir = bytes.iter().rposition(|&byte| byte == b'/').and_then(|slash| bytes.get(..=slash)).unwrap_or(b".");
-    sync_directory(&CString::new(dir)?)
-}
-
-fn fill(mut file: &File, content: &[u8], like: Option<&File>) -> io::Result<()> {
-    let number = file.as_raw_fd();
-    let mut mode = 0o640;
-    if let Some(like) = like {
-        let (like, new) = (like.metadata()?, file.metadata()?);
-        mode = like.mode() & 0o7777;
-        if (like.uid(), like.gid()) != (new.uid(), new.gid()) {
-            // SAFETY: fchown takes an open descriptor and two integers.
-            check(unsafe { libc::fchown(number, like.uid(), like.gid()) })?;
+    match result {
+        // Without it the name may be that of the old file again after a loss of power.
+        // SAFETY: syncfs takes an open descriptor.
+        Ok(_) => check(unsafe { libc::syncfs(file.as_raw_fd()) }),
+        Err(errno) => {
+            // SAFETY: `new` ends in NUL.
+            unsafe { libc::unlink(new.as_ptr().cast()) };
+            Err(errno)
         }
     }
-    // SAFETY: fchmod takes an open descriptor and an integer.
-    check(unsafe { libc::fchmod(number, mode) })?;
-    file.write_all(content)?;
-    file.sync_all()
+    .map(drop)
 }
 
-fn sync_directory(dir: &CStr) -> io::Result<()> {
-    File::from(file::open_at(None, dir)?).sync_all()
+fn fill(file: BorrowedFd<'_>, content: &[u8], like: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    // The largest user and group numbers leave them as they are.
+    let (mode, user, group) = like.map_or(Ok((0o640, libc::uid_t::MAX, libc::gid_t::MAX)), rights)?;
+    let number = file.as_raw_fd();
+    // SAFETY: fchown and fchmod take an open descriptor and integers.
+    unsafe {
+        check(libc::fchown(number, user, group))?;
+        check(libc::fchmod(number, mode))?;
+    }
+    write_all(file, content)?;
+    // SAFETY: fsync takes an open descriptor.
+    check(unsafe { libc::fsync(number) }).map(drop)
 }
 
 #[cfg(test)]
@@ -73,7 +72,15 @@ mod tests {
     use super::*;
     use crate::sys::testing::Dir;
     use std::fs;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    fn replace(path: &Path, content: &[u8], like: Option<&File>) -> Result<(), Errno> {
+        super::replace(path.as_os_str().as_bytes(), content, like.map(AsFd::as_fd))
+    }
 
     #[test]
     fn a_file_is_replaced_with_its_mode_or_made() {
@@ -95,7 +102,7 @@ mod tests {
         let path = dir.path().join("users");
         fs::write(dir.path().join("users.new"), "of another").unwrap();
         let error = replace(&path, b"one", None).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(error, Errno::EXIST);
         assert_eq!(fs::read(dir.path().join("users.new")).unwrap(), b"of another");
         assert!(replace(&dir.path().join("nowhere/users"), b"one", None).is_err());
         // A directory can not be replaced: what was written goes again.

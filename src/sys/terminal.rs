@@ -15,39 +15,30 @@ pub fn output() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
 }
 
-/// A terminal that shows nothing of what is typed and gives every key as it is pressed, those that would send a signal too. It is as it
-/// was before when this is dropped.
-pub struct Unseen {
-    terminal: BorrowedFd<'static>,
-    before: libc::termios,
-}
+/// What the key of the interrupt signal (Ctrl-C) is read as while [`unseen`] asks.
+pub const INTERRUPT: u8 = 3;
 
-impl Unseen {
-    /// None = it is no terminal.
-    pub fn new(terminal: BorrowedFd<'static>) -> Option<Unseen> {
-        let mut before = MaybeUninit::<libc::termios>::uninit();
-        // SAFETY: there is room for the termios that tcgetattr fills when it answers 0.
-        let before = unsafe {
-            if libc::tcgetattr(terminal.as_raw_fd(), before.as_mut_ptr()) != 0 {
-                return None;
-            }
-            before.assume_init()
-        };
-        let unseen = Unseen { terminal, before };
-        let mut quiet = unseen.before;
-        quiet.c_lflag &= !(libc::ECHO | libc::ICANON | libc::ISIG);
-        (quiet.c_cc[libc::VMIN], quiet.c_cc[libc::VTIME]) = (1, 0);
-        unseen.set(&quiet).then_some(unseen)
+/// Does something while the terminal shows nothing of what is typed. It gives lines, edited as ever; [`INTERRUPT`] ends one too, and no
+/// key sends a signal. Afterwards it is as it was before. None = it is no terminal, and nothing was done.
+pub fn unseen<T>(terminal: BorrowedFd<'_>, ask: impl FnOnce() -> T) -> Option<T> {
+    let number = terminal.as_raw_fd();
+    let mut before = MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: there is room for the termios that tcgetattr fills when it answers 0.
+    let before = unsafe {
+        if libc::tcgetattr(number, before.as_mut_ptr()) != 0 {
+            return None;
+        }
+        before.assume_init_ref()
+    };
+    let mut quiet = *before;
+    quiet.c_lflag &= !(libc::ECHO | libc::ISIG);
+    quiet.c_cc[libc::VEOL] = INTERRUPT;
+    // SAFETY: the termios is whole and outlives the call; so below.
+    if unsafe { libc::tcsetattr(number, libc::TCSAFLUSH, &quiet) } != 0 {
+        return None;
     }
-
-    fn set(&self, to: &libc::termios) -> bool {
-        // SAFETY: the termios is whole and outlives the call.
-        unsafe { libc::tcsetattr(self.terminal.as_raw_fd(), libc::TCSAFLUSH, to) == 0 }
-    }
-}
-
-impl Drop for Unseen {
-    fn drop(&mut self) {
-        self.set(&self.before);
-    }
+    let answer = ask();
+    // SAFETY: as above.
+    unsafe { libc::tcsetattr(number, libc::TCSAFLUSH, before) };
+    Some(answer)
 }

@@ -5,56 +5,70 @@ const BEGIN: [u32; 5] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC
 
 /// The digest of some bytes, which may come in several parts.
 pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
-    let mut state = BEGIN;
-    let mut block = [0u8; 64];
-    let mut len = 0u64;
-    for &byte in parts.iter().copied().flatten() {
-        block[(len % 64) as usize] = byte;
-        len += 1;
-        if len.is_multiple_of(64) {
-            add(&mut state, &block);
+    let mut sum = Sum { state: BEGIN, block: [0; 16], len: 0 };
+    for part in parts {
+        for &byte in *part {
+            sum.push(byte);
         }
     }
     // Section 4: a one, zeroes, and the number of bits at the end of a block.
-    let at = (len % 64) as usize;
-    block[at] = 0x80;
-    block[at + 1..].fill(0);
-    if at >= 56 {
-        add(&mut state, &block);
-        block.fill(0);
+    let bits = sum.len.wrapping_mul(8);
+    sum.push(0x80);
+    while sum.len % 64 != 56 {
+        sum.push(0);
     }
-    block[56..].copy_from_slice(&len.wrapping_mul(8).to_be_bytes());
-    add(&mut state, &block);
+    (sum.block[14], sum.block[15]) = ((bits >> 32) as u32, bits as u32);
+    sum.add();
     let mut digest = [0; 20];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = (sum.state[at / 4] >> (24 - at % 4 * 8)) as u8;
     }
     digest
 }
 
-/// Section 6.2: one block. In a loop over a schedule of sixteen words, which is a sixth of the code of unrolled rounds.
-fn add(state: &mut [u32; 5], block: &[u8; 64]) {
-    let mut schedule = [0u32; 16];
-    for (word, bytes) in schedule.iter_mut().zip(block.chunks_exact(4)) {
-        *word = bytes.iter().fold(0, |word, &byte| (word << 8) | u32::from(byte));
-    }
-    let [mut a, mut b, mut c, mut d, mut e] = *state;
-    for t in 0..80 {
-        if t >= 16 {
-            let word = schedule[(t + 13) & 15] ^ schedule[(t + 8) & 15] ^ schedule[(t + 2) & 15] ^ schedule[t & 15];
-            schedule[t & 15] = word.rotate_left(1);
+/// What has come so far.
+struct Sum {
+    state: [u32; 5],
+    /// The words of the block that is being filled.
+    block: [u32; 16],
+    /// Bytes.
+    len: u64,
+}
+
+impl Sum {
+    #[inline(never)]
+    fn push(&mut self, byte: u8) {
+        let word = &mut self.block[(self.len / 4 % 16) as usize];
+        // What stood there before is shifted out by the fourth byte.
+        *word = (*word << 8) | u32::from(byte);
+        self.len += 1;
+        if self.len.is_multiple_of(64) {
+            self.add();
         }
-        let (f, k) = match t / 20 {
-            0 => ((b & c) | (!b & d), 0x5A82_7999u32),
-            1 => (b ^ c ^ d, 0x6ED9_EBA1),
-            2 => ((b & c) | (b & d) | (c & d), 0x8F1B_BCDC),
-            _ => (b ^ c ^ d, 0xCA62_C1D6),
-        };
-        let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(schedule[t & 15]);
-        (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
     }
-    for (word, more) in state.iter_mut().zip([a, b, c, d, e]) {
-        *word = word.wrapping_add(more);
+
+    /// Section 6.2: one block. In a loop over a schedule of sixteen words, which is a sixth of the code of unrolled rounds.
+    fn add(&mut self) {
+        let schedule = &mut self.block;
+        let mut mixed = self.state;
+        let [a, b, c, d, e] = &mut mixed;
+        for t in 0..80 {
+            if t >= 16 {
+                let word = schedule[(t + 13) & 15] ^ schedule[(t + 8) & 15] ^ schedule[(t + 2) & 15] ^ schedule[t & 15];
+                schedule[t & 15] = word.rotate_left(1);
+            }
+            let (f, k) = match t / 20 {
+                0 => ((*b & *c) | (!*b & *d), 0x5A82_7999u32),
+                1 => (*b ^ *c ^ *d, 0x6ED9_EBA1),
+                2 => ((*b & *c) | (*b & *d) | (*c & *d), 0x8F1B_BCDC),
+                _ => (*b ^ *c ^ *d, 0xCA62_C1D6),
+            };
+            let next = a.rotate_left(5).wrapping_add(f).wrapping_add(*e).wrapping_add(k).wrapping_add(schedule[t & 15]);
+            (*a, *b, *c, *d, *e) = (next, *a, b.rotate_left(30), *c, *d);
+        }
+        for (at, word) in mixed.iter().enumerate() {
+            self.state[at] = self.state[at].wrapping_add(*word);
+        }
     }
 }
 

@@ -57,39 +57,36 @@ pub struct Protection {
     /// A prefix without a slash at its end; the empty one is every path.
     pub location: Box<str>,
     /// The field line that asks for credentials, with its line end (RFC 7617 section 2).
-    pub challenge: Box<str>,
+    pub challenge: String,
     /// The users file, absolute, as it is named from outside of a `Chroot`.
     pub users: PathBuf,
     /// Bytes that each worker has for its text.
     pub room: usize,
 }
 
-/// The protections of a site, the longest prefix first.
+/// The protections of a site, each prefix once.
 pub(super) fn protections(v: &Values<'_>, base: &Base<'_>, files: &dyn Files, out: &mut Findings) -> Vec<Protection> {
-    let mut all: Vec<(Protection, Position<'_>)> = Vec::new();
+    let mut protections = Vec::new();
+    let mut places: Vec<(&str, Position<'_>)> = Vec::new();
     for (_, v) in v.sections("AUTH") {
         let (Some(location), Some(users)) = (v.entry("AUTH", "Location"), v.entry("AUTH", "Users")) else { continue };
         let Some(prefix) = prefix(location.value, &location, out) else { continue };
-        if let Some((_, first)) = all.iter().find(|(earlier, _)| *earlier.location == *prefix) {
+        if let Some((_, first)) = places.iter().find(|(earlier, _)| *earlier == prefix) {
             let what = format_args!("{} already has an [AUTH] at {first}: this one has no effect", location.value);
             out.warning(&location.at, what);
             continue;
         }
+        places.push((prefix, location.at));
         let challenge = challenge(v.text("AUTH", "Title"), v.entry("AUTH", "Title"), out);
         let path = base.dir.join(users.value);
         let (Some(challenge), Some(room)) = (challenge, room(&path, &users, files, out)) else { continue };
-        let longer = all.iter().position(|(other, _)| other.location.len() < prefix.len()).unwrap_or(all.len());
-        all.insert(longer, (Protection { location: prefix.into(), challenge, users: path, room }, location.at));
-    }
-    let mut protections = Vec::new();
-    for (protection, _) in all {
-        protections.push(protection);
+        protections.push(Protection { location: prefix.into(), challenge, users: path, room });
     }
     protections
 }
 
 /// RFC 7617 section 2: the realm as a quoted string, and that user names and passwords are taken as UTF-8.
-fn challenge(title: &str, entry: Option<RawEntry<'_>>, out: &mut Findings) -> Option<Box<str>> {
+fn challenge(title: &str, entry: Option<RawEntry<'_>>, out: &mut Findings) -> Option<String> {
     let mut line = String::from("WWW-Authenticate: Basic realm=\"");
     for c in title.chars() {
         if matches!(c, '"' | '\\') {
@@ -104,7 +101,7 @@ fn challenge(title: &str, entry: Option<RawEntry<'_>>, out: &mut Findings) -> Op
             return out.refuse(&entry.value_at, "the title is too long: shorten it");
         }
     }
-    Some(line.into())
+    Some(line)
 }
 
 /// Looks at a users file: how much room it is given. One that is missing may come later.

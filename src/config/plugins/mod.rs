@@ -111,7 +111,7 @@ pub struct OfSite {
     /// Rules.
     #[cfg(feature = "plugin-mandril")]
     pub mandril: mandril::OfSite,
-    /// What only those may see who have a password, the longest prefix first.
+    /// What only those may see who have a password.
     #[cfg(feature = "plugin-auth")]
     pub auth: Vec<auth::Protection>,
 }

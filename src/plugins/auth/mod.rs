@@ -12,9 +12,10 @@ mod users;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Config;
+use crate::config::plugins::auth::Protection;
 use crate::config::plugins::handlers::is_below;
 use crate::http::output::Sink;
 #[cfg(feature = "auth-bcrypt")]
@@ -23,12 +24,12 @@ use crate::plugin::hooks::{Needs, Plugin, Verdict, Worker};
 #[cfg(feature = "auth-bcrypt")]
 use crate::plugin::host::Host;
 use crate::plugin::scene::{RefusalFields, Scene};
-use crate::sys::clock::monotonic_ms;
 use crate::sys::socket::Peer;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
+use crate::wire::base64;
 use crate::wire::sha1::sha1;
-use store::{Source, Users, files};
+use store::{Source, Users, files, sources};
 use users::{Secret, find, same};
 
 /// The field that credentials come in.
@@ -43,8 +44,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn sources(&self) -> Vec<Arc<Source>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    #[inline(never)]
+    fn sources(&self) -> MutexGuard<'_, Vec<Arc<Source>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,10 +77,9 @@ impl Plugin for Auth {
     }
 
     fn start(config: &Config, _: usize) -> io::Result<Auth> {
-        let sources = files(config).into_iter().map(|file| Arc::new(Source::new(config, file, false))).collect();
         Ok(Auth {
             shared: Arc::new(Shared {
-                sources: Mutex::new(sources),
+                sources: Mutex::new(sources(config, &[], false)),
                 #[cfg(feature = "auth-bcrypt")]
                 verifier: bcrypt::Verifier::new()?,
             }),
@@ -118,13 +119,8 @@ impl Plugin for Auth {
     }
 
     fn reconfigure(&mut self, live: &Live) -> io::Result<()> {
-        let old = self.shared.sources();
-        let mut new = Vec::new();
-        for file in files(live.config()) {
-            let known = old.iter().find(|source| source.serves(file));
-            new.push(known.map_or_else(|| Arc::new(Source::new(live.config(), file, true)), Arc::clone));
-        }
-        *self.shared.sources.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        let mut known = self.shared.sources();
+        *known = sources(live.config(), &known, true);
         Ok(())
     }
 }
@@ -133,7 +129,7 @@ impl Plugin for Auth {
 pub struct Gate {
     #[cfg_attr(not(feature = "auth-bcrypt"), allow(dead_code))] // Whom to wake, which bcrypt alone asks.
     number: usize,
-    files: Vec<Users>,
+    files: Vec<Box<Users>>,
     shared: Arc<Shared>,
 }
 
@@ -154,10 +150,10 @@ impl Gate {
     /// Reads the files of the configuration in force that it does not have. Allocates.
     fn read(&mut self) -> io::Result<()> {
         let mut old = std::mem::take(&mut self.files);
-        for source in self.shared.sources() {
-            let users = match old.iter().position(|users| users.is_of(&source)) {
+        for source in self.shared.sources().iter() {
+            let users = match old.iter().position(|users| users.is_of(source)) {
                 Some(known) => old.swap_remove(known),
-                None => Users::new(&source, monotonic_ms())?,
+                None => Users::new(source)?,
             };
             #[cfg(feature = "auth-bcrypt")]
             if users.needs_bcrypt() {
@@ -188,11 +184,11 @@ impl Gate {
                 };
             }
         }
-        let (known, digest) = match found {
-            Some(Secret::Sha(digest)) => (true, digest),
-            _ => (false, [0; 20]),
+        let digest = match found {
+            Some(Secret::Sha(digest)) => digest,
+            _ => b"",
         };
-        match same(&digest, &sha1(&[password])) & known {
+        match same(digest, base64::encode(&sha1(&[password]), &mut [0; 28])) {
             true => Outcome::Right,
             false => Outcome::Wrong,
         }
@@ -208,8 +204,15 @@ impl Worker for Gate {
         fields: &mut RefusalFields,
     ) -> Verdict {
         let Some(site) = scene.live.site(request.site) else { return Verdict::Continue };
-        let below = site.plugins.auth.iter().find(|rule| is_below(request.path, rule.location.as_bytes()));
-        let Some(rule) = below else { return Verdict::Continue };
+        let mut longest: Option<&Protection> = None;
+        for rule in &site.plugins.auth {
+            if is_below(request.path, rule.location.as_bytes())
+                && longest.is_none_or(|other| other.location.len() < rule.location.len())
+            {
+                longest = Some(rule);
+            }
+        }
+        let Some(rule) = longest else { return Verdict::Continue };
         let mut values = request.fields(AUTHORIZATION);
         let mut room = [0; credentials::ROOM];
         let given = values.next().and_then(|value| credentials::parse(value, &mut room));

@@ -5,12 +5,12 @@ use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::log::{info, warn};
+use crate::log::{Level, say};
 
 use crate::config::Config;
 use crate::config::plugins::auth::Protection;
@@ -18,7 +18,7 @@ use crate::config::plugins::auth::Protection;
 use crate::plugins::auth::users::Secret;
 use crate::plugins::auth::users::{Line, line, lines};
 use crate::sys::Errno;
-use crate::sys::clock::wall_seconds;
+use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::file::{Kind, Meta, meta, open_at, open_directory, read_whole};
 use crate::sys::memory::Region;
 
@@ -35,14 +35,30 @@ const TOLD_MAX: u32 = 8;
 /// The users files that a configuration names, each once.
 pub fn files(config: &Config) -> Vec<&Protection> {
     let mut files: Vec<&Protection> = Vec::new();
-    for protection in config.sites.iter().flat_map(|site| &site.plugins.auth) {
-        if !files.iter().any(|file| is_same(&file.users, &protection.users)) {
-            files.push(protection);
+    for site in &config.sites {
+        for protection in &site.plugins.auth {
+            if !files.iter().any(|file| is_same(&file.users, &protection.users)) {
+                files.push(protection);
+            }
         }
     }
     files
 }
 
+/// The same as they are opened. Those that are known and have room enough stay what they are; `confined` = rights are given up.
+pub fn sources(config: &Config, known: &[Arc<Source>], confined: bool) -> Vec<Arc<Source>> {
+    let mut sources = Vec::new();
+    for file in files(config) {
+        let old = known.iter().find(|source| is_same(&source.path, &file.users) && source.room >= file.room);
+        sources.push(match old {
+            Some(source) => Arc::clone(source),
+            None => Arc::new(Source::new(config, file, confined)),
+        });
+    }
+    sources
+}
+
+#[inline(never)]
 fn is_same(one: &Path, other: &Path) -> bool {
     one.as_os_str() == other.as_os_str()
 }
@@ -64,37 +80,41 @@ impl Source {
     /// Prepares a file for being read once rights are given up. `confined` = they are.
     pub fn new(config: &Config, file: &Protection, confined: bool) -> Source {
         let path = file.users.as_os_str().as_bytes();
-        let (mut dir, mut name) = (None, CString::new(path).ok());
+        let (mut dir, mut name) = (None, c_string(path));
         if let Some(chroot) = &config.server.chroot {
-            let inside = chroot.inside(&file.users);
-            name = inside.and_then(|inside| CString::new(inside.into_os_string().into_vec()).ok());
+            name = chroot.inside(&file.users).and_then(|inside| c_string(inside.as_os_str().as_bytes()));
             if name.is_none() && !confined {
                 let end = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
                 let (parent, last) = path.split_at_checked(end).unwrap_or((path, b""));
-                dir = CString::new(parent).ok().and_then(|parent| open_directory(&parent).ok());
-                name = dir.as_ref().and_then(|_| CString::new(last).ok());
+                dir = c_string(parent).and_then(|parent| open_directory(&parent).ok());
+                if dir.is_some() {
+                    name = c_string(last);
+                }
             }
         }
         // That a file is missing from the beginning is told when the configuration is read.
-        let told = AtomicU64::new(Trouble::System(Errno::NOENT).hash());
+        let told = AtomicU64::new(Trouble::System(Errno::NOENT).state());
         Source { path: file.users.clone(), dir, name, room: file.room, told }
-    }
-
-    /// Whether it is this file, with room enough.
-    pub fn serves(&self, file: &Protection) -> bool {
-        is_same(&self.path, &file.users) && self.room >= file.room
     }
 
     /// Opens the file and looks at it.
     fn open(&self) -> Result<(OwnedFd, Meta), Trouble> {
-        let name = self.name.as_ref().ok_or(Trouble::OutOfReach)?;
+        let name = self.name.as_ref().ok_or(Trouble::Says("out of reach with this Chroot"))?;
         let file = open_at(self.dir.as_ref().map(AsFd::as_fd), name)?;
         let meta = meta(file.as_fd())?;
-        match meta {
-            Meta { kind: Kind::Regular, writable_by_all: false, .. } => Ok((file, meta)),
-            Meta { kind: Kind::Regular, .. } => Err(Trouble::Writable),
-            _ => Err(Trouble::NoFile),
+        if meta.kind != Kind::Regular {
+            return Err(Trouble::Says("not a regular file"));
         }
+        if meta.writable_by_all {
+            return Err(Trouble::Says("every user may write to it: chmod o-w"));
+        }
+        Ok((file, meta))
+    }
+
+    /// Says something about it.
+    #[inline(never)]
+    fn tell(&self, level: Level, what: &dyn fmt::Display) {
+        say(level, format_args!("auth: {}: {what}", self.path.display()));
     }
 
     /// Whether a state is another one than was told of last.
@@ -103,41 +123,43 @@ impl Source {
     }
 }
 
+fn c_string(path: &[u8]) -> Option<CString> {
+    CString::new(path).ok()
+}
+
 /// Why a file can not be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 enum Trouble {
     System(Errno),
-    OutOfReach,
-    NoFile,
-    Writable,
+    Says(&'static str),
 }
 
 impl Trouble {
-    fn hash(self) -> u64 {
+    /// A number for it: no error of the system has an address for a number.
+    fn state(self) -> u64 {
         match self {
             Trouble::System(errno) => u64::from(errno.0.unsigned_abs()),
-            Trouble::OutOfReach => 1 << 32,
-            Trouble::NoFile => 2 << 32,
-            Trouble::Writable => 3 << 32,
+            Trouble::Says(what) => what.as_ptr().addr() as u64,
         }
     }
 }
 
 impl From<Errno> for Trouble {
     fn from(errno: Errno) -> Trouble {
-        Trouble::System(errno)
+        match errno {
+            Errno::ACCES => Trouble::Says("the user that the server runs as may not read it"),
+            errno => Trouble::System(errno),
+        }
     }
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::System(Errno::ACCES) => f.write_str("the user that the server runs as may not read it"),
-            Trouble::System(errno) => errno.fmt(f),
-            Trouble::OutOfReach => f.write_str("out of reach with this Chroot"),
-            Trouble::NoFile => f.write_str("not a regular file"),
-            Trouble::Writable => f.write_str("every user may write to it: chmod o-w"),
+            Trouble::System(errno) => errno.fmt(f)?,
+            Trouble::Says(what) => f.write_str(what)?,
         }
+        f.write_str(": nobody gets in")
     }
 }
 
@@ -147,18 +169,19 @@ pub struct Users {
     text: Region,
     /// Bytes of it; None = it can not be read, so that nobody gets in.
     len: Option<usize>,
-    /// The file that was read.
-    seen: Option<Meta>,
+    /// The state of the file that was read: a hash of all that tells it from another. 0 = none was.
+    seen: u64,
     /// Whether a change of it is sure to show.
     settled: bool,
     checked: u32,
 }
 
 impl Users {
-    /// Takes the memory and reads the file. `now` in milliseconds.
-    pub fn new(source: &Arc<Source>, now: u32) -> io::Result<Users> {
+    /// Takes the memory and reads the file.
+    pub fn new(source: &Arc<Source>) -> io::Result<Box<Users>> {
         let text = Region::new(source.room)?;
-        let mut users = Users { source: Arc::clone(source), text, len: None, seen: None, settled: false, checked: now };
+        let source = Arc::clone(source);
+        let mut users = Box::new(Users { source, text, len: None, seen: 0, settled: false, checked: monotonic_ms() });
         users.look();
         Ok(users)
     }
@@ -189,11 +212,12 @@ impl Users {
         lines(text).any(|text| matches!(line(text), Line::User(_, Secret::Bcrypt(_))))
     }
 
+    #[inline(never)]
     fn look(&mut self) {
         if let Err(trouble) = self.refresh() {
-            (self.len, self.seen) = (None, None);
-            if self.source.is_news(trouble.hash()) {
-                warn!("auth: {}: {trouble}: nobody gets in", self.source.path.display());
+            (self.len, self.seen) = (None, 0);
+            if self.source.is_news(trouble.state()) {
+                self.source.tell(Level::Warn, &trouble);
             }
         }
     }
@@ -201,24 +225,22 @@ impl Users {
     /// Reads the file if it is not the one that was read.
     fn refresh(&mut self) -> Result<(), Trouble> {
         let (file, meta) = self.source.open()?;
-        if self.settled && self.seen == Some(meta) {
+        let state = hash(&meta);
+        if self.settled && self.seen == state {
             return Ok(());
         }
-        let path = self.source.path.display();
-        let state = hash(&meta);
-        if meta.size > self.text.len() as u64 {
+        let room = self.text.len();
+        if meta.size > room as u64 {
             if self.source.is_news(state) {
-                let room = self.text.len();
-                warn!(
-                    "auth: {path}: grown to {} bytes, of {room} at most: not read; a reload gives it room",
-                    meta.size
-                );
+                let what =
+                    format_args!("grown to {} bytes, of {room} at most: not read; a reload gives it room", meta.size);
+                self.source.tell(Level::Warn, &what);
             }
             return Ok(());
         }
         self.len = Some(read_whole(file.as_fd(), &mut self.text)?);
         self.settled = wall_seconds().abs_diff(meta.mtime) >= FRESH_S;
-        self.seen = Some(meta);
+        self.seen = state;
         if self.source.is_news(state) {
             self.tell();
         }
@@ -227,28 +249,39 @@ impl Users {
 
     /// Says what was read.
     fn tell(&self) {
-        let path = self.source.path.display();
-        let (mut users, mut broken) = (0, 0);
-        for (number, text) in lines(self.text.get(..self.len.unwrap_or(0)).unwrap_or_default()).enumerate() {
+        let (mut users, mut broken, mut number) = (0u32, 0u32, 0u32);
+        for text in lines(self.text.get(..self.len.unwrap_or(0)).unwrap_or_default()) {
+            number += 1;
             match line(text) {
                 Line::Nothing => {}
                 Line::User(..) => users += 1,
                 Line::Broken(why) => {
                     broken += 1;
                     if broken <= TOLD_MAX {
-                        warn!("auth: {path}:{}: {why}: nobody can log in by this line", number + 1);
+                        let what = format_args!("line {number}: {why}: nobody can log in by it");
+                        self.source.tell(Level::Warn, &what);
                     }
                 }
             }
         }
-        info!("auth: {path}: {users} users, {broken} broken lines");
+        self.source.tell(Level::Info, &format_args!("{users} users, {broken} broken lines"));
     }
 }
 
 fn hash(meta: &Meta) -> u64 {
-    let times = [meta.mtime as u64, meta.mtime_ns.into(), meta.ctime as u64, meta.ctime_ns.into()];
-    let others = [meta.size, meta.inode, meta.device];
-    let numbers = times.into_iter().chain(others);
-    // FNV-1a, of words. Never a number that stands for trouble.
-    numbers.fold(0xcbf2_9ce4_8422_2325, |hash: u64, number| (hash ^ number).wrapping_mul(0x0100_0000_01b3)) | 1 << 63
+    let numbers = [
+        meta.mtime as u64,
+        meta.mtime_ns.into(),
+        meta.ctime as u64,
+        meta.ctime_ns.into(),
+        meta.size,
+        meta.inode,
+        meta.device,
+    ];
+    // FNV-1a, of words. Never a number that stands for trouble, or for nothing.
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for number in &numbers {
+        hash = (hash ^ number).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash | 1 << 63
 }

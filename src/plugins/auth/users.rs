@@ -8,8 +8,8 @@ use crate::wire::base64;
 /// What a password is compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Secret<'a> {
-    /// Its SHA-1 digest: `{SHA}` or, as the original's tool writes it, `{SHA1}`, and the digest in base64.
-    Sha([u8; 20]),
+    /// Its SHA-1 digest in base64, which stands behind `{SHA}` or, as the original's tool writes it, `{SHA1}`: 28 characters.
+    Sha(&'a [u8]),
     /// `$2a$`, `$2b$` or `$2y$`, all of it: 60 bytes.
     #[cfg_attr(not(feature = "auth-bcrypt"), allow(dead_code))] // Other builds make none.
     Bcrypt(&'a [u8]),
@@ -57,11 +57,16 @@ fn is_nothing(line: &[u8]) -> bool {
 }
 
 fn secret(text: &[u8]) -> Result<Secret<'_>, &'static str> {
-    if let Some(digest) = text.strip_prefix(b"{SHA}").or_else(|| text.strip_prefix(b"{SHA1}")) {
+    let mut digest = text.strip_prefix(b"{SHA}");
+    if digest.is_none() {
+        digest = text.strip_prefix(b"{SHA1}");
+    }
+    if let Some(digest) = digest {
         // One byte more than is wanted, so that a longer digest is seen to be one.
-        let mut bytes = [0; 21];
-        let whole = base64::decode(digest, &mut bytes).filter(|&len| len == 20).and(bytes.first_chunk());
-        return whole.map(|digest| Secret::Sha(*digest)).ok_or("behind {SHA} stands no digest of 28 characters");
+        return match base64::decode(digest, &mut [0; 21]) {
+            Some(20) => Ok(Secret::Sha(digest)),
+            _ => Err("behind {SHA} stands no digest of 28 characters"),
+        };
     }
     if !matches!(text.get(..4), Some(b"$2a$" | b"$2b$" | b"$2y$")) {
         return Err("not {SHA} (nor bcrypt): set the password anew with `monkey passwd`");
@@ -108,10 +113,9 @@ mod tests {
 
     #[test]
     fn lines_of_a_file() {
-        let sha = |text: &[u8]| Secret::Sha(crate::wire::sha1::sha1(&[text]));
         let user = |name: &'static str, rest: &[u8]| [name.as_bytes(), b":", rest].concat();
-        assert_eq!(line(&user("al", PASSWORD)), Line::User(b"al", sha(b"password")));
-        assert_eq!(line(&user("a b \u{e9}", NOTHING)), Line::User("a b \u{e9}".as_bytes(), sha(b"")));
+        assert_eq!(line(&user("al", PASSWORD)), Line::User(b"al", Secret::Sha(&PASSWORD[5..])));
+        assert_eq!(line(&user("a b \u{e9}", NOTHING)), Line::User("a b \u{e9}".as_bytes(), Secret::Sha(&NOTHING[6..])));
         for nothing in ["", "   ", "# al:x", "\t#"] {
             assert_eq!(line(nothing.as_bytes()), Line::Nothing);
         }
@@ -132,7 +136,7 @@ mod tests {
         let text =
             [b"# al:x\n\nal:", PASSWORD, b"  \r\nbo:broken\nal:", NOTHING, b"\nbo:", PASSWORD, b"\ncy:", NOTHING]
                 .concat();
-        assert_eq!(find(&text, b"al"), Some(Secret::Sha(crate::wire::sha1::sha1(&[b"password"]))), "the first counts");
+        assert_eq!(find(&text, b"al"), Some(Secret::Sha(&PASSWORD[5..])), "the first counts");
         assert_eq!(find(&text, b"bo"), None, "whose line is broken");
         assert!(find(&text, b"cy").is_some(), "without an end of the line");
         for nobody in [&b""[..], b"a", b"all", b"AL", b"# al", b"al ", b"x"] {
