@@ -11,7 +11,7 @@ use crate::plugin::hooks::{self, Answer};
 use crate::plugin::scene::Scene;
 use crate::plugin::stats::raise;
 use crate::plugins::logger::escape::Line;
-use crate::plugins::logger::format::{Entry, Time};
+use crate::plugins::logger::format::{Address, Entry, Time};
 use crate::plugins::logger::{Common, Inlet, Logs};
 use crate::sys::memory::Region;
 use crate::sys::pipe;
@@ -37,6 +37,7 @@ pub struct Worker {
     room: Region,
     batches: Vec<Batch>,
     time: Time,
+    address: Address,
 }
 
 impl Worker {
@@ -50,6 +51,7 @@ impl Worker {
             batches: vec![Batch::default(); count],
             logs,
             time: Time::new(),
+            address: Address::default(),
         })
     }
 
@@ -87,11 +89,12 @@ impl hooks::Worker for Worker {
         let format = site.format;
         // A board whose clock was never set logs its first minutes in 1970.
         self.time.set(scene.clock.wall().unwrap_or(0));
+        self.address.set(peer);
         for _ in 0..2 {
             let Some(batch) = self.batches.get_mut(log) else { return };
             let (begin, end) = (log * LOG_BUFFER + batch.len, (log + 1) * LOG_BUFFER);
             let mut line = Line::new(self.room.get_mut(begin..end).unwrap_or_default());
-            Entry { time: &self.time, request, peer, answer }.write(format, &mut line);
+            Entry { time: &self.time, address: &self.address, request, answer }.write(format, &mut line);
             if let Some(len) = line.finish() {
                 if batch.len == 0 {
                     batch.since = scene.clock.now();
