@@ -11,7 +11,7 @@ use crate::sys::logfile::{lock, open_at, rename_at, seek_end, unlock};
 use crate::sys::pipe::splice;
 
 /// When and how often a file is renamed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Rotation {
     /// Bytes that a file may have; 0 = any number.
     pub(super) max_size: u64,
@@ -165,36 +165,29 @@ impl LogFile {
 
     /// FILE.1 becomes FILE.2 and so on; the file itself FILE.1.
     fn rename(&self, keep: u32) -> Result<(), Errno> {
-        let directory = self.directory.as_ref().ok_or(Errno::NOENT)?.as_fd();
-        for number in (1..keep).rev() {
-            match rename_at(directory, &self.numbered(number)?, &self.numbered(number + 1)?) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
+        for to in (1..=keep).rev() {
+            match self.rename_one(to) {
+                Err(errno) if errno != Errno::NOENT || to == 1 => return Err(errno),
+                _ => {}
             }
         }
-        rename_at(directory, &self.name, &self.numbered(1)?)
+        Ok(())
     }
 
-    fn numbered(&self, number: u32) -> Result<Numbered, Errno> {
-        let mut text = Name::default();
-        text.push(self.name.to_bytes());
-        text.push(b".");
-        text.push_decimal(number.into());
-        text.push(b"\0");
-        match CStr::from_bytes_with_nul(text.bytes()) {
-            Ok(_) => Ok(Numbered(text)),
-            Err(_) => Err(Errno::NAMETOOLONG),
+    fn rename_one(&self, to: u32) -> Result<(), Errno> {
+        let directory = self.directory.as_ref().ok_or(Errno::NOENT)?.as_fd();
+        let mut names = [Name::default(), Name::default()];
+        for (name, number) in names.iter_mut().zip(to - 1..) {
+            name.push(self.name.to_bytes());
+            if number > 0 {
+                name.push(b".");
+                name.push_decimal(number.into());
+            }
+            name.push(b"\0");
         }
-    }
-}
-
-/// The name of a renamed file, which ends in a NUL.
-struct Numbered(Name);
-
-impl std::ops::Deref for Numbered {
-    type Target = CStr;
-
-    fn deref(&self) -> &CStr {
-        CStr::from_bytes_with_nul(self.0.bytes()).unwrap_or(c"")
+        match names.each_ref().map(|name| CStr::from_bytes_with_nul(name.bytes())) {
+            [Ok(from), Ok(to)] => rename_at(directory, from, to),
+            _ => Err(Errno::NAMETOOLONG),
+        }
     }
 }

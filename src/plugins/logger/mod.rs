@@ -103,15 +103,16 @@ impl Logger {
                 None => self.log(config, named, serving)?,
             });
         }
-        let index = |to: &Option<Destination>| {
-            let to = to.as_ref()?;
-            destinations.iter().position(|known| known.to == to)
-        };
-        let logs = config.sites.iter().map(|site| &site.plugins.logger);
-        let sites = logs
-            .map(|logs| SiteLogs { format: logs.format, access: index(&logs.access), error: index(&logs.error) })
-            .collect();
-        let size = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
+        let mut sites = Vec::with_capacity(config.sites.len());
+        for site in &config.sites {
+            let mut indices = [None; 2];
+            for (index, to) in indices.iter_mut().zip([&site.plugins.logger.access, &site.plugins.logger.error]) {
+                *index = destinations.iter().position(|known| Some(known.to) == to.as_ref());
+            }
+            let [access, error] = indices;
+            sites.push(SiteLogs { format: site.plugins.logger.format, access, error });
+        }
+        let size = ring_size(config);
         if size > 0 {
             ring::open(size)?;
         }
@@ -123,13 +124,13 @@ impl Logger {
     fn log(&mut self, config: &Config, named: &Named<'_>, serving: bool) -> io::Result<Arc<Inlet>> {
         let destination = named.to;
         let (name, place) = match destination {
-            Destination::File(path) => (&**path, Place::File(log_file(config, path, serving))),
+            Destination::File(path) => (path.as_path(), Place::File(log_file(config, path, serving))),
             other => {
                 let lines = Lines::new()?;
                 match other {
-                    Destination::Syslog => ("syslog", Place::Syslog(lines)),
-                    Destination::Memory => ("memory", Place::Memory(lines)),
-                    Destination::Stderr | Destination::File(_) => ("stderr", Place::Stderr(lines)),
+                    Destination::Syslog => (Path::new("syslog"), Place::Syslog(lines)),
+                    Destination::Memory => (Path::new("memory"), Place::Memory(lines)),
+                    Destination::Stderr | Destination::File(_) => (Path::new("stderr"), Place::Stderr(lines)),
                 }
             }
         };
@@ -151,7 +152,7 @@ impl Logger {
         let made = std::mem::take(&mut self.made);
         let engine = match &mut self.engine {
             None if made.is_empty() => return Ok(()),
-            None => self.engine.insert(Engine::start(settings)?),
+            None => self.engine.insert(Engine::start()?),
             Some(engine) => engine,
         };
         engine.configure(settings, made);
@@ -168,21 +169,31 @@ impl Logger {
 }
 
 /// A file to come. What can not be opened now is looked for again, so that a device serves without the disk its log is on.
-fn log_file(config: &Config, path: &str, serving: bool) -> LogFile {
-    let (directory, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+fn log_file(config: &Config, path: &Path, serving: bool) -> LogFile {
+    let path = path.as_os_str().as_bytes();
+    let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    let (directory, name) = path.split_at_checked(slash + 1).unwrap_or_default();
+    let outside = text(directory);
     let within = match &config.server.chroot {
-        Some(chroot) => chroot.inside(Path::new(directory)).map(|within| text(within.as_os_str())),
-        None => Some(text(OsStr::new(directory))),
+        Some(chroot) => {
+            chroot.inside(Path::new(OsStr::from_bytes(directory))).map(|within| text(within.as_os_str().as_bytes()))
+        }
+        None => Some(outside.clone()),
     };
-    let outside = text(OsStr::new(directory));
-    let now = if serving { within.as_ref() } else { Some(&outside) };
-    LogFile::new(now.map_or(c"", |now| now), within.clone(), text(OsStr::new(name)))
+    let now = if serving { within.as_deref() } else { Some(&*outside) };
+    LogFile::new(now.unwrap_or_default(), within.clone(), text(name))
 }
 
 /// A path for the system. None that a configuration names has a NUL.
 #[inline(never)]
-fn text(path: &OsStr) -> CString {
-    CString::new(path.as_bytes()).unwrap_or_default()
+fn text(path: &[u8]) -> CString {
+    CString::new(path).unwrap_or_default()
+}
+
+/// Bytes of the ring in memory; 0 = there is none.
+#[inline(never)]
+fn ring_size(config: &Config) -> usize {
+    config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0)
 }
 
 /// Bytes that the logs of a configuration take.
@@ -202,10 +213,9 @@ impl Plugin for Logger {
             return Needs::default();
         }
         let files = destinations.iter().filter(|named| matches!(named.to, Destination::File(_))).count();
-        let ring = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
         Needs {
             // Beside the stack and the ring a page for each log that the kernel does not move for us.
-            process: LOGGER_STACK + ring + (count - files) * pipe::ATOMIC,
+            process: LOGGER_STACK + ring_size(config) + (count - files) * pipe::ATOMIC,
             worker: count * LOG_BUFFER,
             // Both ends of a pipe, a file and its directory; an event queue and two wake-ups.
             process_files: 4 * count + 3,
