@@ -71,11 +71,11 @@ impl Engine {
     }
 
     /// Changes what holds for all logs, and adds some.
-    pub(super) fn configure(&self, settings: &LoggerFile, added: Vec<Outlet>) {
+    pub(super) fn configure(&self, settings: &LoggerFile, mut added: Vec<Outlet>) {
         let mut told = self.orders.told();
         told.flush_timeout = settings.flush_timeout;
         told.rotation = Rotation { max_size: settings.max_size, keep: settings.keep };
-        told.added.extend(added);
+        told.added.append(&mut added);
         drop(told);
         self.orders.wake.wake();
     }

@@ -52,6 +52,7 @@ impl<'a> Line<'a> {
     }
 
     /// Appends one byte.
+    #[inline(always)] // A call would be longer.
     pub(super) fn push_byte(&mut self, byte: u8) {
         match self.room.get_mut(self.len) {
             Some(place) => {
@@ -66,7 +67,18 @@ impl<'a> Line<'a> {
     #[cfg_attr(tuned, optimize(speed))]
     #[inline(never)]
     pub(super) fn push_number(&mut self, number: u64) {
-        self.push_decimal(number);
+        let Ok(mut small) = u32::try_from(number) else { return self.push_decimal(number) };
+        let mut digits = [0; 10];
+        let mut len = 0;
+        for place in digits.iter_mut().rev() {
+            *place = b'0' + (small % 10) as u8;
+            small /= 10;
+            len += 1;
+            if small == 0 {
+                break;
+            }
+        }
+        self.push(digits.get(digits.len() - len..).unwrap_or_default());
     }
 
     /// Appends a part of a request, at most `max` bytes of it as they are written; one that is nothing is a hyphen, but for JSON.
@@ -75,27 +87,35 @@ impl<'a> Line<'a> {
     pub(super) fn push_part(&mut self, bytes: &[u8], max: usize, quoting: Quoting) {
         let json = quoting == Quoting::Json;
         let least = if matches!(quoting, Quoting::Quoted | Quoting::Json) { b' ' } else { b'!' };
-        let quotes = quoting != Quoting::Bare;
-        let plain = |byte: u8| (least..=b'~').contains(&byte) && !(quotes && (byte == b'"' || byte == b'\\'));
+        // What else is escaped; 0 is already.
+        let (quote, backslash) = if quoting == Quoting::Bare { (0, 0) } else { (b'"', b'\\') };
         let mut left = max;
         let mut rest = if bytes.is_empty() && !json { b"-" } else { bytes };
         loop {
-            let run = rest.iter().position(|&byte| !plain(byte)).unwrap_or(rest.len());
-            if run > left {
-                self.push(rest.get(..left).unwrap_or_default());
-                return self.push(CUT);
+            let room = self.room.get_mut(self.len..).unwrap_or_default();
+            let (there, mut run) = (room.len(), 0);
+            for (to, &byte) in room.iter_mut().zip(rest).take(left) {
+                if !(least..=b'~').contains(&byte) || byte == quote || byte == backslash {
+                    break;
+                }
+                *to = byte;
+                run += 1;
             }
-            let (now, later) = rest.split_at(run);
-            self.push(now);
+            self.len += run;
             left -= run;
-            let Some(&byte) = later.first() else { return };
-            let (piece, used) = escape(byte, later, json);
+            let Some((&byte, _)) = rest.get(run..).and_then(<[u8]>::split_first) else { return };
+            if run == there {
+                self.overflow = true;
+                return;
+            }
+            rest = rest.get(run..).unwrap_or_default();
+            let (piece, used) = escape(byte, rest, json);
             if left < piece.len() {
                 return self.push(CUT);
             }
             self.push(&piece);
             left -= piece.len();
-            rest = later.get(used..).unwrap_or_default();
+            rest = rest.get(used..).unwrap_or_default();
         }
     }
 }

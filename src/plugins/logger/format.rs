@@ -27,15 +27,12 @@ pub(super) struct Time {
     wall: Option<i64>,
     /// `22/Nov/2026 04:23:16 +0000`
     plain: [u8; 26],
-    /// `22/Nov/2026:04:23:16 +0000`
-    common: [u8; 26],
     iso: [u8; ISO_DATE_LEN],
 }
 
 impl Time {
     pub(super) const fn new() -> Time {
-        let plain = *b"00/Mon/0000 00:00:00 +0000";
-        Time { wall: None, plain, common: plain, iso: [0; ISO_DATE_LEN] }
+        Time { wall: None, plain: *b"00/Mon/0000 00:00:00 +0000", iso: [0; ISO_DATE_LEN] }
     }
 
     /// Makes the texts, if the second is another one.
@@ -50,8 +47,6 @@ impl Time {
         self.plain[3..6].copy_from_slice(&date[8..11]);
         self.plain[7..11].copy_from_slice(&date[12..16]);
         self.plain[12..20].copy_from_slice(&date[17..25]);
-        self.common = self.plain;
-        self.common[11] = b':';
         write_iso_date(wall, &mut self.iso);
     }
 
@@ -61,65 +56,115 @@ impl Time {
     }
 }
 
-/// The address of the client that was written of last, as text: most lines are about whom the line before was about.
-#[derive(Default)]
-pub(super) struct Address {
-    peer: Option<u128>,
-    text: heapless::String<40>,
+/// What a line begins with: made anew for another client, second or form only.
+pub(super) struct Opening {
+    time: Time,
+    of: Option<(u128, i64, Format)>,
+    text: heapless::Vec<u8, OPENING_MAX>,
+    /// Where the user stands, or a hyphen instead.
+    user_at: usize,
 }
 
-impl Address {
-    /// Makes the text, if the client is another one.
-    pub(super) fn set(&mut self, peer: &Peer) {
-        if self.peer != Some(peer.bits()) {
-            self.peer = Some(peer.bits());
-            self.text.clear();
-            // An IPv6 address has 39 characters at most.
-            let _ = write!(self.text, "{}", peer.ip());
+/// That of an object of JSON with an IPv6 address.
+const OPENING_MAX: usize = 96;
+
+impl Opening {
+    pub(super) const fn new() -> Opening {
+        Opening { time: Time::new(), of: None, text: heapless::Vec::new(), user_at: 0 }
+    }
+
+    /// Makes it right for a line.
+    pub(super) fn set(&mut self, wall: i64, peer: &Peer, format: Format) {
+        let of = Some((peer.bits(), wall, format));
+        if self.of != of {
+            self.of = of;
+            self.make(wall, peer, format);
         }
+    }
+
+    #[inline(never)] // Seldom, beside what is done for each line.
+    fn make(&mut self, wall: i64, peer: &Peer, format: Format) {
+        self.time.set(wall);
+        self.text.clear();
+        if format == Format::Json {
+            self.push(b"{\"time\":\"");
+            let iso = self.time.iso;
+            self.push(&iso);
+            self.push(b"\",\"remote\":\"");
+        }
+        let _ = write!(self.text, "{}", peer.ip());
+        if format == Format::Json {
+            return self.push(b"\",\"method\":\"");
+        }
+        self.push(b" - ");
+        self.user_at = self.text.len();
+        let mut time = self.time.plain;
+        if format == Format::Monkey {
+            self.push(b"[");
+        } else {
+            self.push(b"- [");
+            time[11] = b':';
+        }
+        self.push(&time);
+        self.push(if format == Format::Monkey { b"] " } else { b"] \"" });
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let _ = self.text.extend_from_slice(bytes);
     }
 }
 
-/// The lines: a capital letter is a part ([`Entry::fill`]), any other byte stands for itself.
-const ACCESS: &[u8] = b"A - [T] M P V S L\n";
-const ERROR: &[u8] = b"A - [T] [error S] D\n";
-const COMMON: &[u8] = b"A - U [C] \"Q\" S L\n";
-const COMBINED: &[u8] = b"A - U [C] \"Q\" S L \"R\" \"G\"\n";
-const REQUEST: &[u8] = b"M F V";
-const JSON: &[u8] =
-    b"{\"time\":\"I\",\"remote\":\"A\",\"method\":\"M\",\"path\":\"J\",\"query\":\"Y\",\"status\":S,\"bytes\":N,\
-\"referer\":\"R\",\"agent\":\"G\",\"host\":\"H\"}\n";
+/// What follows: a capital letter is a part ([`Entry::fill`]), any other byte stands for itself.
+const ACCESS: &[u8] = b"M P V S L";
+const ERROR: &[u8] = b"[error S] D";
+const REQUEST: &[u8] = b"M F V\" S L";
+const NO_REQUEST: &[u8] = b"-\" S L";
+const CLIENT: &[u8] = b" \"R\" \"G\"";
+const JSON: &[u8] = b"M\",\"path\":\"J\",\"query\":\"Y\",\"status\":S,\"bytes\":N,\
+\"referer\":\"R\",\"agent\":\"G\",\"host\":\"H\"}";
 
 /// What a line is about.
 pub(super) struct Entry<'a> {
-    pub(super) time: &'a Time,
-    pub(super) address: &'a Address,
+    pub(super) opening: &'a Opening,
     /// None = what came was no request.
     pub(super) request: Option<&'a Request<'a>>,
     pub(super) answer: Answer,
 }
 
 impl Entry<'_> {
-    /// Writes the line with its end.
+    /// Writes the line with its end. The opening was set for it.
     pub(super) fn write(&self, format: Format, line: &mut Line<'_>) {
+        let opening = &self.opening.text;
         let (template, quoting) = match format {
             Format::Monkey if self.answer.status < 400 => (ACCESS, Quoting::Bare),
             Format::Monkey => (ERROR, Quoting::Bare),
-            Format::Common => (COMMON, Quoting::Quoted),
-            Format::Combined => (COMBINED, Quoting::Quoted),
             Format::Json => (JSON, Quoting::Json),
+            _ if self.request.is_none() => (NO_REQUEST, Quoting::Quoted),
+            _ => (REQUEST, Quoting::Quoted),
         };
+        let authorization = match quoting {
+            Quoting::Quoted => self.field(Name::Authorization),
+            _ => b"",
+        };
+        if authorization.is_empty() {
+            line.push(opening);
+        } else {
+            let (before, after) = opening.split_at_checked(self.opening.user_at).unwrap_or_default();
+            line.push(before);
+            line.push_part(&user(authorization), LOG_USER_MAX, Quoting::Word);
+            line.push(after.get(1..).unwrap_or_default());
+        }
         self.fill(template, quoting, line);
+        if format == Format::Combined {
+            self.fill(CLIENT, quoting, line);
+        }
+        line.push_byte(b'\n');
     }
 
     #[cfg_attr(tuned, optimize(speed))]
     fn fill(&self, template: &[u8], quoting: Quoting, line: &mut Line<'_>) {
         for &letter in template {
             match letter {
-                b'A' => line.push(self.address.text.as_bytes()),
-                b'T' => line.push(self.time.plain()),
-                b'C' => line.push(&self.time.common),
-                b'I' => line.push(&self.time.iso),
                 b'V' => line.push(self.version()),
                 b'S' => line.push_number(self.answer.status.into()),
                 b'N' => line.push_number(self.answer.length.unwrap_or(0)),
@@ -135,9 +180,6 @@ impl Entry<'_> {
                 b'R' => line.push_part(self.field(Name::Referer), FIELD_MAX, quoting),
                 b'G' => line.push_part(self.field(Name::UserAgent), FIELD_MAX, quoting),
                 b'H' => line.push_part(self.host(), HOST_MAX, quoting),
-                b'U' => line.push_part(&user(self.field(Name::Authorization)), LOG_USER_MAX, Quoting::Word),
-                b'Q' if self.request.is_none() => line.push_byte(b'-'),
-                b'Q' => self.fill(REQUEST, quoting, line),
                 b'D' => self.describe(line),
                 byte => line.push_byte(byte),
             }

@@ -91,14 +91,7 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(
-        id: u64,
-        pipe: OwnedFd,
-        lost: Arc<AtomicU32>,
-        json: bool,
-        name: PathBuf,
-        place: Place,
-    ) -> Outlet {
+    pub(super) fn new(id: u64, pipe: OwnedFd, lost: Arc<AtomicU32>, json: bool, name: PathBuf, place: Place) -> Outlet {
         Outlet { id, pipe, lost, json, name, place, told: None, since: None, wait: None, ended: false }
     }
 

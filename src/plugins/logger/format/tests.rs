@@ -20,13 +20,11 @@ fn line(format: Format, request: &str, status: u16, length: Option<u64>) -> Stri
 
 fn write(format: Format, request: Option<&Request<'_>>, address: &str, answer: Answer) -> String {
     let peer = Peer::from(std::net::SocketAddr::new(address.parse().unwrap(), 9));
-    let mut time = Time::new();
-    time.set(1_795_321_396);
-    let mut of = Address::default();
-    of.set(&peer);
+    let mut opening = Opening::new();
+    opening.set(1_795_321_396, &peer, format);
     let mut room = [0; 4096];
     let mut line = Line::new(&mut room);
-    Entry { time: &time, address: &of, request, answer }.write(format, &mut line);
+    Entry { opening: &opening, request, answer }.write(format, &mut line);
     let len = line.finish().unwrap();
     let text = String::from_utf8(room[..len].to_vec()).unwrap();
     assert_eq!(text.matches('\n').count(), 1, "{text}");
