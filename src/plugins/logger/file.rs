@@ -1,7 +1,7 @@
 //! A log file, as the logger's thread writes it: found again when it was renamed or removed, renamed when it is too large, its end
 //! looked for before each batch, for another server may write it too and copytruncate of logrotate(8) cuts it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, FromBytesWithNulError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::http::output::{Sink, Text};
@@ -176,18 +176,23 @@ impl LogFile {
 
     fn rename_one(&self, to: u32) -> Result<(), Errno> {
         let directory = self.directory.as_ref().ok_or(Errno::NOENT)?.as_fd();
-        let mut names = [Name::default(), Name::default()];
-        for (name, number) in names.iter_mut().zip(to - 1..) {
-            name.push(self.name.to_bytes());
-            if number > 0 {
-                name.push(b".");
-                name.push_decimal(number.into());
-            }
-            name.push(b"\0");
-        }
-        match names.each_ref().map(|name| CStr::from_bytes_with_nul(name.bytes())) {
-            [Ok(from), Ok(to)] => rename_at(directory, from, to),
+        let (mut old, mut new) = (Name::default(), Name::default());
+        let names = (self.numbered(to - 1, &mut old), self.numbered(to, &mut new));
+        match names {
+            (Ok(old), Ok(new)) => rename_at(directory, old, new),
             _ => Err(Errno::NAMETOOLONG),
         }
+    }
+
+    /// The name of a renamed file; 0 is the file itself.
+    #[inline(never)]
+    fn numbered<'a>(&self, number: u32, name: &'a mut Name) -> Result<&'a CStr, FromBytesWithNulError> {
+        name.push(self.name.to_bytes());
+        if number > 0 {
+            name.push(b".");
+            name.push_decimal(number.into());
+        }
+        name.push(b"\0");
+        CStr::from_bytes_with_nul(name.bytes())
     }
 }

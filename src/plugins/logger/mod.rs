@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ::log::warn;
 
 use crate::config::Config;
-use crate::config::plugins::logger::{Destination, Format, Named, destinations};
+use crate::config::plugins::logger::{Destination, Format, SiteLogs, destinations};
 use crate::limits::{LOG_BUFFER, LOGGER_STACK};
 use crate::log::{redirect, ring};
 use crate::plugin::events::Watches;
@@ -50,7 +50,7 @@ struct Inlet {
 }
 
 /// The logs of one site, by their index.
-struct SiteLogs {
+struct Indices {
     format: Format,
     access: Option<usize>,
     error: Option<usize>,
@@ -60,7 +60,15 @@ struct SiteLogs {
 #[derive(Default)]
 struct Logs {
     inlets: Vec<Arc<Inlet>>,
-    sites: Vec<SiteLogs>,
+    sites: Vec<Indices>,
+    master: Option<usize>,
+}
+
+impl Logs {
+    #[inline(never)]
+    fn find(&self, to: &Destination) -> Option<usize> {
+        self.inlets.iter().position(|inlet| inlet.destination == *to)
+    }
 }
 
 /// What the main thread and the workers share.
@@ -93,36 +101,56 @@ impl Logger {
     /// Makes the logs of a configuration. Those there are already stay as they are. `serving` = rights are given up, and the root
     /// directory is the one that the server keeps.
     fn make(&mut self, config: &Config, serving: bool) -> io::Result<Logs> {
-        let old = self.common.logs();
-        let destinations = destinations(config);
-        let mut inlets = Vec::with_capacity(destinations.len());
-        for named in &destinations {
-            let known = old.inlets.iter().find(|inlet| inlet.destination == *named.to);
-            inlets.push(match known {
-                Some(inlet) => Arc::clone(inlet),
-                None => self.log(config, named, serving)?,
-            });
-        }
-        let mut sites = Vec::with_capacity(config.sites.len());
+        let mut logs = Logs { inlets: Vec::new(), sites: Vec::with_capacity(config.sites.len()), master: None };
         for site in &config.sites {
-            let mut indices = [None; 2];
-            for (index, to) in indices.iter_mut().zip([&site.plugins.logger.access, &site.plugins.logger.error]) {
-                *index = destinations.iter().position(|known| Some(known.to) == to.as_ref());
-            }
-            let [access, error] = indices;
-            sites.push(SiteLogs { format: site.plugins.logger.format, access, error });
+            let SiteLogs { format, access, error, .. } = &site.plugins.logger;
+            let access = self.index(&mut logs, config, access, *format, serving)?;
+            let error = self.index(&mut logs, config, error, *format, serving)?;
+            logs.sites.push(Indices { format: *format, access, error });
         }
+        let master = &config.plugins.logger.master;
+        logs.master = self.index(&mut logs, config, master, Format::Monkey, serving)?;
         let size = ring_size(config);
         if size > 0 {
             ring::open(size)?;
         }
-        Ok(Logs { inlets, sites })
+        Ok(logs)
+    }
+
+    /// The index of a destination's log, which is made unless it is there.
+    #[inline(never)]
+    fn index(
+        &mut self,
+        logs: &mut Logs,
+        config: &Config,
+        to: &Option<Destination>,
+        format: Format,
+        serving: bool,
+    ) -> io::Result<Option<usize>> {
+        let Some(to) = to else { return Ok(None) };
+        let mut index = logs.find(to);
+        if index.is_none() {
+            let old = self.common.logs();
+            let known = old.find(to).and_then(|index| old.inlets.get(index));
+            let inlet = match known {
+                Some(inlet) => Arc::clone(inlet),
+                None => self.log(config, to, format, serving)?,
+            };
+            index = Some(logs.inlets.len());
+            logs.inlets.push(inlet);
+        }
+        Ok(index)
     }
 
     /// Makes one log.
     #[inline(never)]
-    fn log(&mut self, config: &Config, named: &Named<'_>, serving: bool) -> io::Result<Arc<Inlet>> {
-        let destination = named.to;
+    fn log(
+        &mut self,
+        config: &Config,
+        destination: &Destination,
+        format: Format,
+        serving: bool,
+    ) -> io::Result<Arc<Inlet>> {
         let (name, place) = match destination {
             Destination::File(path) => (path.as_path(), Place::File(log_file(config, path, serving))),
             other => {
@@ -136,7 +164,7 @@ impl Logger {
         };
         let (far, near) = pipe::pipe()?;
         let lost = Arc::new(AtomicU32::new(0));
-        let json = named.format == Format::Json;
+        let json = format == Format::Json;
         self.next_id += 1;
         let mut outlet = Outlet::new(self.next_id, far, Arc::clone(&lost), json, name.into(), place);
         if !serving {
@@ -156,9 +184,8 @@ impl Logger {
             Some(engine) => engine,
         };
         engine.configure(settings, made);
-        let master = settings.master.as_ref();
         let logs = self.common.logs();
-        let inlet = master.and_then(|master| logs.inlets.iter().find(|inlet| inlet.destination == *master));
+        let inlet = logs.master.and_then(|master| logs.inlets.get(master));
         redirect(inlet.map(|inlet| Arc::clone(&inlet.pipe)));
         Ok(())
     }
