@@ -68,17 +68,17 @@ impl<'a> Line<'a> {
     #[inline(never)]
     pub(super) fn push_number(&mut self, number: u64) {
         let Ok(mut small) = u32::try_from(number) else { return self.push_decimal(number) };
-        let mut digits = [0; 10];
-        let mut len = 0;
-        for place in digits.iter_mut().rev() {
-            *place = b'0' + (small % 10) as u8;
-            small /= 10;
-            len += 1;
-            if small == 0 {
-                break;
+        let count = small.checked_ilog10().map_or(1, |least| least as usize + 1);
+        match self.room.get_mut(self.len..self.len + count) {
+            Some(room) => {
+                for place in room.iter_mut().rev() {
+                    *place = b'0' + (small % 10) as u8;
+                    small /= 10;
+                }
+                self.len += count;
             }
+            None => self.overflow = true,
         }
-        self.push(digits.get(digits.len() - len..).unwrap_or_default());
     }
 
     /// Appends a part of a request, at most `max` bytes of it as they are written; one that is nothing is a hyphen, but for JSON.
@@ -94,7 +94,9 @@ impl<'a> Line<'a> {
         loop {
             let room = self.room.get_mut(self.len..).unwrap_or_default();
             let (there, mut run) = (room.len(), 0);
-            for (to, &byte) in room.iter_mut().zip(rest).take(left) {
+            let most = there.min(left).min(rest.len());
+            let room = room.get_mut(..most).unwrap_or_default();
+            for (to, &byte) in room.iter_mut().zip(rest.get(..most).unwrap_or_default()) {
                 if !(least..=b'~').contains(&byte) || byte == quote || byte == backslash {
                     break;
                 }
