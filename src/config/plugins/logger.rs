@@ -245,53 +245,47 @@ fn file(v: &Values<'_>, key: &'static str, base: &Base<'_>, out: &mut Findings) 
     Some(Destination::File(normal(&base.dir.join(entry.value))))
 }
 
-/// A destination as the configuration first names it.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// The key.
-    pub key: &'static str,
-    /// The destination.
-    pub to: &'a Destination,
-    /// The form of the lines of whoever named it.
-    pub format: Format,
-}
-
 /// Every destination of a configuration, each once.
 #[cfg(feature = "plugin-logger")]
 #[inline(never)]
-pub fn destinations(config: &Config) -> Vec<Named<'_>> {
+pub fn destinations(config: &Config) -> Vec<&Destination> {
     let mut all = Vec::new();
-    for site in &config.sites {
-        let SiteLogs { format, access, error, .. } = &site.plugins.logger;
-        add(&mut all, "AccessLog", access, *format);
-        add(&mut all, "ErrorLog", error, *format);
-    }
-    add(&mut all, "MasterLog", &config.plugins.logger.master, Format::Monkey);
+    each(config, &mut |_, to| {
+        if !all.contains(&to) {
+            all.push(to);
+        }
+    });
     all
 }
 
+/// Calls `found` for every destination with the key that names it.
 #[cfg(feature = "plugin-logger")]
-#[inline(never)]
-fn add<'a>(all: &mut Vec<Named<'a>>, key: &'static str, to: &'a Option<Destination>, format: Format) {
-    if let Some(to) = to
-        && !all.iter().any(|known| known.to == to)
-    {
-        all.push(Named { key, to, format });
+fn each<'a>(config: &'a Config, found: &mut dyn FnMut(&'static str, &'a Destination)) {
+    let mut tell = |key, to: &'a Option<Destination>| {
+        if let Some(to) = to {
+            found(key, to);
+        }
+    };
+    for site in &config.sites {
+        tell("AccessLog", &site.plugins.logger.access);
+        tell("ErrorLog", &site.plugins.logger.error);
     }
+    tell("MasterLog", &config.plugins.logger.master);
 }
 
 /// The directories that log files are made in, as this process opens them.
 #[cfg(feature = "plugin-logger")]
-pub(super) fn directories(config: &Config) -> impl Iterator<Item = (&'static str, PathBuf)> {
-    destinations(config).into_iter().filter_map(|Named { key, to, .. }| match to {
-        Destination::File(path) => {
+pub(super) fn directories(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    let mut all = Vec::new();
+    each(config, &mut |key, to| {
+        if let Destination::File(path) = to {
             let directory = directory_of(path);
             let inside = match &config.server.chroot {
-                Some(chroot) => chroot.inside(directory)?,
-                None => directory.to_path_buf(),
+                Some(chroot) => chroot.inside(directory),
+                None => Some(directory.to_path_buf()),
             };
-            Some((key, inside))
+            all.extend(inside.map(|inside| (key, inside)));
         }
-        _ => None,
-    })
+    });
+    all
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::config::plugins::logger::Format;
-use crate::http::output::Sink;
+use crate::http::output::{Sink, Text};
 use crate::http::status::reason;
 use crate::limits::LOG_USER_MAX;
 use crate::plugin::hooks::Answer;
@@ -151,7 +151,9 @@ impl Entry<'_> {
         } else {
             let (before, after) = opening.split_at_checked(self.opening.user_at).unwrap_or_default();
             line.push(before);
-            line.push_part(&user(authorization), LOG_USER_MAX, Quoting::Word);
+            let mut name = Text::default();
+            user(authorization, &mut name);
+            line.push_part(name.bytes(), LOG_USER_MAX, Quoting::Word);
             line.push(after.get(1..).unwrap_or_default());
         }
         self.fill(template, quoting, line);
@@ -235,31 +237,31 @@ impl Entry<'_> {
     }
 }
 
-/// The user that Basic credentials name (RFC 7617 section 2), whether they are right or not. Empty = there is none, or none that can be
-/// told.
+/// Puts the user that Basic credentials name (RFC 7617 section 2) into `name`, whether they are right or not: nothing where there is
+/// none, or none that can be told.
 #[inline(never)] // Seldom there.
-fn user(authorization: &[u8]) -> heapless::Vec<u8, LOG_USER_MAX> {
-    let mut user = heapless::Vec::new();
+fn user(authorization: &[u8], name: &mut Text<LOG_USER_MAX>) {
     let (scheme, credentials) = authorization.split_at_checked("Basic ".len()).unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return user;
-    }
-    for four in credentials.trim_ascii_start().chunks(4) {
-        let mut three = [0; 3];
-        let len = base64::decode(four, &mut three).unwrap_or(0);
-        for &byte in three.iter().take(len) {
-            if byte == b':' {
-                return user;
+    if scheme.eq_ignore_ascii_case(b"Basic ") {
+        let mut room = 0..LOG_USER_MAX;
+        for four in credentials.trim_ascii_start().chunks(4) {
+            let mut three = [0; 3];
+            let len = base64::decode(four, &mut three).unwrap_or(0);
+            for byte in three.iter().take(len) {
+                if *byte == b':' {
+                    return;
+                }
+                if room.next().is_none() {
+                    return name.clear();
+                }
+                name.push(&[*byte]);
             }
-            if user.push(byte).is_err() {
-                return heapless::Vec::new();
+            if len == 0 {
+                break;
             }
         }
-        if len == 0 {
-            break;
-        }
     }
-    heapless::Vec::new()
+    name.clear();
 }
 
 #[cfg(test)]

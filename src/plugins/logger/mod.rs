@@ -239,7 +239,7 @@ impl Plugin for Logger {
         if count == 0 {
             return Needs::default();
         }
-        let files = destinations.iter().filter(|named| matches!(named.to, Destination::File(_))).count();
+        let files = destinations.iter().filter(|to| matches!(to, Destination::File(_))).count();
         Needs {
             // Beside the stack and the ring a page for each log that the kernel does not move for us.
             process: LOGGER_STACK + ring_size(config) + (count - files) * pipe::ATOMIC,

@@ -80,7 +80,6 @@ impl Worker {
 }
 
 impl hooks::Worker for Worker {
-    #[cfg_attr(tuned, optimize(speed))]
     fn served(&mut self, scene: &Scene<'_>, request: Option<&Request<'_>>, peer: &Peer, answer: Answer) {
         let site = request.map_or(0, |request| usize::from(request.site));
         let Some(site) = self.logs.sites.get(site) else { return };

@@ -121,7 +121,9 @@ fn the_longest_line_fits() {
 #[test]
 fn users() {
     let of = |value: &str| {
-        let user = String::from_utf8(user(value.as_bytes()).to_vec()).unwrap();
+        let mut name = Text::default();
+        user(value.as_bytes(), &mut name);
+        let user = String::from_utf8(name.bytes().to_vec()).unwrap();
         Some(user).filter(|user| !user.is_empty())
     };
     assert_eq!(of("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==").as_deref(), Some("Aladdin"));
