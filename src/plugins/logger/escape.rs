@@ -67,18 +67,7 @@ impl<'a> Line<'a> {
     #[cfg_attr(tuned, optimize(speed))]
     #[inline(never)]
     pub(super) fn push_number(&mut self, number: u64) {
-        let Ok(mut small) = u32::try_from(number) else { return self.push_decimal(number) };
-        let count = small.checked_ilog10().map_or(1, |least| least as usize + 1);
-        match self.room.get_mut(self.len..self.len + count) {
-            Some(room) => {
-                for place in room.iter_mut().rev() {
-                    *place = b'0' + (small % 10) as u8;
-                    small /= 10;
-                }
-                self.len += count;
-            }
-            None => self.overflow = true,
-        }
+        self.push_decimal(number);
     }
 
     /// Appends a part of a request, at most `max` bytes of it as they are written; one that is nothing is a hyphen, but for JSON.
