@@ -327,17 +327,13 @@ impl<'a> Values<'a> {
     }
 
     /// What counts, a line for each section and each entry.
-    pub(super) fn written(&self) -> Box<str> {
-        let mut text = String::new();
+    pub(super) fn written(&self) -> Box<[u8]> {
+        let mut text = Vec::new();
         for section in self.raw.sections() {
-            for part in ["[", section.name, "]\n"] {
-                text.push_str(part);
-            }
+            add_line(&mut text, "[", section.name, "]");
             for n in section.entries.filter(|n| self.good.get(*n) == Some(&true)) {
                 let Some(entry) = self.raw.entry(n) else { continue };
-                for part in [entry.key, " ", entry.value, "\n"] {
-                    text.push_str(part);
-                }
+                add_line(&mut text, entry.key, " ", entry.value);
             }
         }
         text.into()
@@ -391,6 +387,13 @@ impl<'a> Values<'a> {
     #[inline(never)]
     pub(super) fn is(&self, section: &'static str, key: &'static str, word: &str) -> bool {
         same(self.text(section, key), word)
+    }
+}
+
+#[inline(never)]
+fn add_line(text: &mut Vec<u8>, key: &str, between: &str, value: &str) {
+    for part in [key, between, value, "\n"] {
+        text.extend_from_slice(part.as_bytes());
     }
 }
 

@@ -4,7 +4,7 @@ use super::diagnostic::{Findings, Position, offset_of};
 use super::raw::RawEntry;
 use super::text::{cut, first_word, is_blank, same};
 use crate::wire::chars::is_tchar;
-use crate::wire::pattern::Pattern;
+use crate::wire::pattern::{Pattern, PatternError};
 
 /// Longest field line that a rule may add, bytes without CR LF. A longer one is an error.
 pub const FIELD_LINE_MAX: usize = 1024;
@@ -104,7 +104,18 @@ pub(super) fn check_text(value: &str, at: &Position<'_>, out: &mut Findings) -> 
 
 /// Compiles a pattern, which is a part of an entry's value, or says where in it the fault is.
 pub(super) fn compile(text: &str, entry: &RawEntry<'_>, out: &mut Findings) -> Option<Pattern> {
-    match Pattern::compile(text) {
+    pattern(Pattern::compile(text), text, entry, out)
+}
+
+/// The same of a pattern that was made of a part of a value in whatever way.
+#[inline(never)]
+pub(super) fn pattern(
+    made: Result<Pattern, PatternError>,
+    text: &str,
+    entry: &RawEntry<'_>,
+    out: &mut Findings,
+) -> Option<Pattern> {
+    match made {
         Ok(pattern) => Some(pattern),
         Err(error) => {
             let at = entry.value_at.within(entry.value, offset_of(entry.value, text) + error.at);

@@ -57,7 +57,7 @@ pub struct Site {
     /// What the plugins read.
     pub plugins: OfSite,
     /// What is written in its file and counts: lines of `[SECTION]` and `KEY VALUE`. Empty unless a plugin tells of it.
-    pub written: Box<str>,
+    pub written: Box<[u8]>,
     /// Where its names stand, or else its file, for messages.
     pub at: Box<str>,
 }

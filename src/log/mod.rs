@@ -11,7 +11,7 @@ pub mod ring;
 #[cfg(feature = "syslog")]
 mod syslog;
 
-pub use ::log::LevelFilter;
+pub use ::log::{Level, LevelFilter};
 use ::log::{Log, Metadata, Record};
 use line::Line;
 use std::fmt::{self, Arguments};
@@ -74,6 +74,29 @@ impl fmt::Display for LogError {
 }
 
 impl std::error::Error for LogError {}
+
+/// Hands a message to the facade, in the name of the server: what the macros below do. Those of the facade pass the module and the
+/// line too, which no message shows, and the code for it at each of them.
+#[inline(never)]
+pub fn say(level: Level, message: Arguments<'_>) {
+    if level <= ::log::max_level() {
+        ::log::logger().log(&Record::builder().level(level).target(NAME).args(message).build());
+    }
+}
+
+/// A message that something failed.
+macro_rules! error_of_server {
+    ($($what:tt)+) => { $crate::log::say($crate::log::Level::Error, format_args!($($what)+)) };
+}
+/// A message that something may not be as it was meant.
+macro_rules! warn_of_server {
+    ($($what:tt)+) => { $crate::log::say($crate::log::Level::Warn, format_args!($($what)+)) };
+}
+/// A message of the ordinary course of things.
+macro_rules! info_of_server {
+    ($($what:tt)+) => { $crate::log::say($crate::log::Level::Info, format_args!($($what)+)) };
+}
+pub(crate) use {error_of_server as error, info_of_server as info, warn_of_server as warn};
 
 struct Logger {
     target: AtomicU8,

@@ -1,12 +1,11 @@
 //! What a plugin brings for the command line: another program, called by its name or by the first word.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use crate::sys::stderr;
+use crate::sys::pipe::write_all;
+use crate::sys::unix::standard;
+use crate::sys::{Errno, stderr};
 
 /// A program: does what its arguments say, its name not among them.
 pub type Program = fn(&[OsString]) -> ExitCode;
@@ -34,6 +33,6 @@ pub fn end(name: &str, result: Result<String, Failure>) -> ExitCode {
 }
 
 /// Writes to stdout, past the buffer of the standard library, whose code is as long as all that uses it here.
-pub fn print(bytes: &[u8]) -> io::Result<()> {
-    File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(bytes)
+pub fn print(bytes: &[u8]) -> Result<(), Errno> {
+    write_all(standard(1), bytes)
 }

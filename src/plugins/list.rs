@@ -186,7 +186,7 @@ macro_rules! plugins {
                 $(
                     #[cfg(feature = $feature)]
                     if let Err(error) = self.$hook.reconfigure(live) {
-                        ::log::error!("plugin {}: {error}", <$plugin as Plugin>::NAME);
+                        crate::log::error!("plugin {}: {error}", <$plugin as Plugin>::NAME);
                     }
                 )*
             }

@@ -1,7 +1,7 @@
 //! What comes before anything of a server exists: going into the background, the log, signals, and everything that takes the
 //! rights of whoever started the process. A keeper goes on holding it; without one it all passes to the server.
 
-use ::log::warn;
+use crate::log::warn;
 
 use crate::config::{Config, LogTarget, Options};
 use crate::server::budget::Budget;
@@ -102,11 +102,11 @@ pub(super) fn identity(user: Option<&str>) -> Result<Option<Identity>, StartErro
 fn obey_test_switches() {
     if std::env::var_os("MONKEY_TEST_WALK").is_some_and(|value| value == "1") {
         crate::sys::file::force_walk();
-        ::log::info!("MONKEY_TEST_WALK: paths are opened one component at a time");
+        crate::log::info!("MONKEY_TEST_WALK: paths are opened one component at a time");
     }
     if let Some(name) = std::env::var_os("MONKEY_TEST_TRANSPORT") {
         let known = crate::plugins::trial::transport::choose(name.as_encoded_bytes());
         let what = if known { "moves the bytes" } else { "is not known" };
-        ::log::info!("MONKEY_TEST_TRANSPORT: {} {what}", name.display());
+        crate::log::info!("MONKEY_TEST_TRANSPORT: {} {what}", name.display());
     }
 }

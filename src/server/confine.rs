@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use ::log::{info, warn};
+use crate::log::{info, warn};
 
 use crate::config::{Config, Options};
 #[cfg(feature = "sandbox")]

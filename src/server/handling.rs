@@ -45,17 +45,20 @@ pub(super) fn begin(plugins: &mut Workers, scene: &mut Scene<'_>, request: &Requ
 }
 
 /// Answers a request: the handlers that its path has, the files, and for a directory without an index file the handlers for those.
-#[cfg_attr(tuned, optimize(speed))]
+#[inline(always)]
 pub(super) fn respond(
     plugins: &mut Workers,
     files: &mut Handler,
     scene: &mut Scene<'_>,
     request: &Request<'_>,
 ) -> Reply {
-    let none = scene.live.site(request.site).is_none_or(|site| site.handlers.is_empty());
-    if none && UNCONFIGURED.is_empty() && lists_by_default(scene.live).is_none() {
+    if UNCONFIGURED.is_empty() && !scene.live.is_handled(request.site) {
         return Reply::Body(files.answer(scene, request, false).unwrap_or_default());
     }
+    handle(plugins, files, scene, request)
+}
+
+fn handle(plugins: &mut Workers, files: &mut Handler, scene: &mut Scene<'_>, request: &Request<'_>) -> Reply {
     let reply = match begin(plugins, scene, request, false) {
         Handling::NotMe => {
             let lists = listed_by(scene, request);

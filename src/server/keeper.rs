@@ -10,7 +10,7 @@ mod reload;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
 
-use ::log::{error, info, warn};
+use crate::log::{error, info, warn};
 
 use crate::server::boot::{Boot, Plan};
 use crate::server::link::{Link, Word};

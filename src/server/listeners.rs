@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use ::log::{info, warn};
+use crate::log::{info, warn};
 
 use crate::config::{Listen, Scheduler, Server};
 use crate::sys::activation::{ActivationError, listen_fds};

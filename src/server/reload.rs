@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::log::{Level, error, info, warn};
+use crate::log::{Level, error, info, warn};
 
 use crate::config::{Config, LogTarget, Options, Scheduler as Mode, Server, Severity};
 use crate::log;
@@ -41,7 +41,7 @@ pub(super) fn read_anew(options: &Options) -> Option<Config> {
                     Severity::Warning => Level::Warn,
                     Severity::Note => Level::Info,
                 };
-                ::log::log!(level, "{diagnostic}");
+                log::say(level, format_args!("{diagnostic}"));
             }
             error!("reload refused: {}; the server goes on as it was", report.errors());
             None

@@ -224,7 +224,8 @@ impl<T: Transport> Io<T> {
                 (request, Reply::Body(body))
             }
             Ok(request) => {
-                let verdict = judged.unwrap_or_else(|| {
+                let unasked = if scene.live.is_guarded(request.site) { None } else { Some(Verdict::Continue) };
+                let verdict = judged.or(unasked).unwrap_or_else(|| {
                     self.fields.clear();
                     self.plugins.request(&mut scene, &request, &connection.peer, &mut self.fields)
                 });
@@ -308,6 +309,7 @@ impl<T: Transport> Io<T> {
             self.fields.clear();
             let mut verdict = match unsaved && taken {
                 true => Verdict::Refuse(503),
+                false if !scene.live.is_guarded(request.site) => Verdict::Continue,
                 false => self.plugins.request(&mut scene, request, &connection.peer, &mut self.fields),
             };
             if verdict == Verdict::Continue && taken {

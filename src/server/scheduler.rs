@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ::log::info;
+use crate::log::info;
 
 use crate::config::Options;
 use crate::plugin::events::Watches;

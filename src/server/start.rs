@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ::log::{info, warn};
+use crate::log::{info, warn};
 
 use crate::config::plugins::BuiltIn;
 use crate::config::{Config, Options, Scheduler as Mode};

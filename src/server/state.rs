@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use ::log::info;
+use crate::log::info;
 
 use crate::http::output::{Sink, Text};
 use crate::plugin::transport::Transport;

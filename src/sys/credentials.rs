@@ -30,14 +30,6 @@ pub fn lookup_user(user: &str) -> io::Result<Option<Identity>> {
     Ok(identity_in(user.as_bytes(), &read("/etc/passwd")?, &read("/etc/group")?))
 }
 
-/// The name of the account with an id; the id itself if there is none.
-pub fn user_name(uid: u32) -> String {
-    let passwd = read("/etc/passwd").unwrap_or_default();
-    let account = passwd::accounts(&passwd).find(|account| account.uid == uid);
-    let name = account.and_then(|account| std::str::from_utf8(account.name).ok());
-    name.map_or_else(|| uid.to_string(), String::from)
-}
-
 /// A file of accounts; empty if it is not there.
 fn read(path: &str) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();

@@ -46,6 +46,12 @@ impl Errno {
     pub const IO: Errno = Errno(libc::EIO);
     /// The kernel has no buffer for it now.
     pub const NOBUFS: Errno = Errno(libc::ENOBUFS);
+    /// Nobody reads any more.
+    pub const PIPE: Errno = Errno(libc::EPIPE);
+    /// Nobody listens there.
+    pub const CONNREFUSED: Errno = Errno(libc::ECONNREFUSED);
+    /// It took too long.
+    pub const TIMEDOUT: Errno = Errno(libc::ETIMEDOUT);
     /// The address is already in use.
     pub const ADDRINUSE: Errno = Errno(libc::EADDRINUSE);
 

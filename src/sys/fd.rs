@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The result of a system call that answers -1 and errno on failure.
+#[inline(never)]
 pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -40,6 +41,7 @@ impl Error for Refused {}
 ///
 /// # Safety
 /// `result` is the untouched return value of a call that makes a new fd, owned by nobody else.
+#[inline(never)]
 pub(super) unsafe fn own(result: libc::c_int) -> io::Result<OwnedFd> {
     let raw = check(result)?;
     // SAFETY: the caller promises a new fd that is nobody's; -1 was turned into an error above.

@@ -32,6 +32,18 @@ pub fn write(end: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     count(unsafe { libc::write(end.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
+/// Writes everything, as far as it goes: for an end that blocks.
+pub fn write_all(end: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(end, bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// Reads what is there; 0 = nobody can write any more.
 pub fn read(end: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the buffer is writable for its length.

@@ -185,15 +185,15 @@ pub fn parent_of(pid: u32) -> Option<u32> {
     parent
 }
 
-/// The release of the kernel (uname(2)).
-pub fn kernel_release() -> String {
+/// Tells the release of the kernel (uname(2)).
+pub fn kernel_release(tell: &mut dyn FnMut(&str)) {
     // SAFETY: all-zero bytes are a valid utsname, which the kernel fills with texts that end in a zero byte.
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };
     // SAFETY: the struct outlives the call.
     unsafe { libc::uname(&mut name) };
-    #[allow(clippy::unnecessary_cast)] // A C character has a sign on some targets.
-    let bytes = name.release.iter().map(|byte| *byte as u8);
-    bytes.take_while(|byte| *byte != 0).map(char::from).collect()
+    // SAFETY: the release ends in a zero byte, and the struct outlives its use.
+    let release = unsafe { std::ffi::CStr::from_ptr(name.release.as_ptr()) };
+    tell(release.to_str().unwrap_or_default());
 }
 
 /// Longest thread name in bytes; the kernel keeps no more (prctl(2), PR_SET_NAME).

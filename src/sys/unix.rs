@@ -1,14 +1,13 @@
 //! Local stream sockets with a name in the file system (unix(7)), and who is at their other end.
 
 use std::ffi::{CStr, CString};
-use std::io;
+use std::fmt;
 use std::mem::{MaybeUninit, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::errno::Errno;
-use super::fd::{check, own, refused};
 use super::file::open_directory;
 
 /// Connections that wait to be accepted.
@@ -33,14 +32,63 @@ pub struct LocalListener {
     identity: (u64, u64),
 }
 
+/// Why a socket can not be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LocalError {
+    /// The system refused.
+    System(Errno),
+    /// Something else is in the way; the text says what.
+    Refused(&'static str),
+}
+
+impl fmt::Display for LocalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LocalError::System(errno) => errno.fmt(f),
+            LocalError::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for LocalError {}
+
+impl From<Errno> for LocalError {
+    fn from(errno: Errno) -> LocalError {
+        LocalError::System(errno)
+    }
+}
+
+/// The result of a system call that answers -1 and errno on failure.
+#[inline(never)]
+fn check(result: libc::c_int) -> Result<libc::c_int, Errno> {
+    super::errno::check(result)
+}
+
+/// Takes ownership of the descriptor that a system call has just made, or gives its error.
+///
+/// # Safety
+/// `result` is the untouched return value of a call that makes a new descriptor, owned by nobody else.
+#[inline(never)]
+unsafe fn own(result: libc::c_int) -> Result<OwnedFd, Errno> {
+    let raw = super::errno::check(result)?;
+    // SAFETY: the caller promises a new descriptor that is nobody's; -1 was turned into an error above.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A path as the system takes it.
+#[inline(never)]
+fn terminated(path: &[u8]) -> Result<CString, Errno> {
+    CString::new(path).map_err(|_| Errno::INVAL)
+}
+
 /// Makes a directory, mode 0755 less the umask, and gives it to a user and a group. One that is there stays as it is.
-pub fn make_directory(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+pub fn make_directory(path: &Path, owner: Option<(u32, u32)>) -> Result<(), Errno> {
+    let path = terminated(path.as_os_str().as_bytes())?;
     // SAFETY: the path is NUL-terminated.
     match (check(unsafe { libc::mkdir(path.as_ptr(), 0o755) }), owner) {
         // SAFETY: the same path; a link that somebody has put there is not followed.
         (Ok(_), Some((uid, gid))) => check(unsafe { libc::lchown(path.as_ptr(), uid, gid) }).map(|_| ()),
-        (Err(error), _) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        (Err(errno), _) if errno.0 != libc::EEXIST => Err(errno),
         _ => Ok(()),
     }
 }
@@ -68,28 +116,25 @@ impl LocalListener {
         path: &Path,
         owner: Option<(u32, u32)>,
         may_replace: &dyn Fn(Credentials) -> bool,
-    ) -> io::Result<LocalListener> {
+    ) -> Result<LocalListener, LocalError> {
         let whole = path.as_os_str().as_bytes();
         let (dir, name) = whole.split_at(whole.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
-        let dir = open_directory(&CString::new(if dir.is_empty() { b"." } else { dir })?)?;
-        let name_of_it = CString::new(name)?;
-        match status(dir.as_fd(), &name_of_it) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-            Ok(found) if found.st_mode & libc::S_IFMT != libc::S_IFSOCK => {
-                return Err(refused("something that is no socket has this name"));
-            }
-            Ok(_) => match listener_at(path) {
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        let dir = open_directory(&*terminated(if dir.is_empty() { b"." } else { dir })?)?;
+        let name_of_it = terminated(name)?;
+        match is_socket(dir.as_fd(), &name_of_it) {
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(None) => return Err(LocalError::Refused("something that is no socket has this name")),
+            Ok(Some(_)) => match listener_at(path) {
+                Err(LocalError::System(Errno::CONNREFUSED)) => {}
                 Ok(listener) if may_replace(listener) => {}
-                _ => return Err(io::Error::from_raw_os_error(libc::EADDRINUSE)),
+                _ => return Err(Errno::ADDRINUSE.into()),
             },
         }
         // Made under another name and then put in place: no moment is without a socket that answers.
-        let mut new_path = whole.to_vec();
-        new_path.extend_from_slice(b".new");
-        let new_name = CString::new(new_path.get(whole.len() - name.len()..).unwrap_or_default())?;
-        if status(dir.as_fd(), &new_name).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFSOCK) {
+        let new_path = [whole, b".new"].concat();
+        let new_name = terminated(new_path.get(whole.len() - name.len()..).unwrap_or_default())?;
+        if let Ok(Some(_)) = is_socket(dir.as_fd(), &new_name) {
             remove(dir.as_fd(), &new_name)?;
         }
         let socket = socket(libc::SOCK_NONBLOCK)?;
@@ -102,9 +147,12 @@ impl LocalListener {
             bound
         };
         bound?;
-        let made = LocalListener { socket, dir, name: name_of_it, identity: (0, 0) };
+        let mut made = LocalListener { socket, dir, name: name_of_it, identity: (0, 0) };
         match made.finish(&new_name, owner) {
-            Ok(identity) => Ok(LocalListener { identity, ..made }),
+            Ok(identity) => {
+                made.identity = identity;
+                Ok(made)
+            }
             Err(error) => {
                 let _ = remove(made.dir.as_fd(), &new_name);
                 Err(error)
@@ -113,7 +161,7 @@ impl LocalListener {
     }
 
     /// Gives the new socket to its owner, listens, and puts it in its place.
-    fn finish(&self, new_name: &CStr, owner: Option<(u32, u32)>) -> io::Result<(u64, u64)> {
+    fn finish(&self, new_name: &CStr, owner: Option<(u32, u32)>) -> Result<(u64, u64), LocalError> {
         if let Some((uid, gid)) = owner {
             // By descriptor, after a look: who may write to the directory could have put something else there.
             let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
@@ -124,17 +172,17 @@ impl LocalListener {
             // SAFETY: the kernel writes one stat, which outlives the call.
             check(unsafe { libc::fstat(place.as_raw_fd(), &mut found) })?;
             if found.st_mode & libc::S_IFMT != libc::S_IFSOCK || found.st_nlink != 1 || found.st_uid != user() {
-                return Err(refused("another process meddles with it"));
+                return Err(LocalError::Refused("another process meddles with it"));
             }
             // SAFETY: an empty, NUL-terminated path: the descriptor itself is meant.
             check(unsafe { libc::fchownat(place.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) })?;
         }
         // SAFETY: no pointer is passed.
         check(unsafe { libc::listen(self.socket.as_raw_fd(), BACKLOG) })?;
-        let (dir, found) = (self.dir.as_raw_fd(), status(self.dir.as_fd(), new_name)?);
+        let (dir, found) = (self.dir.as_raw_fd(), is_socket(self.dir.as_fd(), new_name)?);
         // SAFETY: both names are NUL-terminated and the directory is open.
         check(unsafe { libc::renameat(dir, new_name.as_ptr(), dir, self.name.as_ptr()) })?;
-        Ok(identity(&found))
+        found.ok_or(LocalError::Refused("another process meddles with it"))
     }
 
     /// The directory that the socket is in.
@@ -147,15 +195,14 @@ impl LocalListener {
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         let none = std::ptr::null_mut();
         // SAFETY: null means that the address is not asked for; the kernel gives a new descriptor that nobody owns.
-        let socket = unsafe { own(libc::accept4(self.socket.as_raw_fd(), none, none.cast(), flags)) };
-        let socket = socket.map_err(|_| Errno::last())?;
-        let peer = credentials(socket.as_fd()).map_err(|_| Errno::last())?;
+        let socket = unsafe { own(libc::accept4(self.socket.as_raw_fd(), none, none.cast(), flags)) }?;
+        let peer = credentials(socket.as_fd())?;
         Ok((socket, peer))
     }
 
-    /// Removes the name, unless what has it now is another socket, and stops listening.
-    pub fn remove(self) {
-        if status(self.dir.as_fd(), &self.name).is_ok_and(|found| identity(&found) == self.identity) {
+    /// Removes the name, unless what has it now is another socket.
+    pub fn remove(&self) {
+        if is_socket(self.dir.as_fd(), &self.name) == Ok(Some(self.identity)) {
             let _ = remove(self.dir.as_fd(), &self.name);
         }
     }
@@ -168,11 +215,11 @@ impl AsFd for LocalListener {
 }
 
 /// Connects to the socket at `path`; what is read from it and written to it blocks.
-pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+pub fn connect(path: &Path) -> Result<OwnedFd, LocalError> {
     connect_with(path, 0)
 }
 
-fn connect_with(path: &Path, flags: libc::c_int) -> io::Result<OwnedFd> {
+fn connect_with(path: &Path, flags: libc::c_int) -> Result<OwnedFd, LocalError> {
     let socket = socket(flags)?;
     let (address, length) = address(path.as_os_str().as_bytes())?;
     // SAFETY: `address` is a sockaddr_un of the length passed.
@@ -181,22 +228,22 @@ fn connect_with(path: &Path, flags: libc::c_int) -> io::Result<OwnedFd> {
 }
 
 /// Who listens at `path`; ECONNREFUSED when nobody does.
-fn listener_at(path: &Path) -> io::Result<Credentials> {
-    credentials(connect_with(path, libc::SOCK_NONBLOCK)?.as_fd())
+fn listener_at(path: &Path) -> Result<Credentials, LocalError> {
+    Ok(credentials(connect_with(path, libc::SOCK_NONBLOCK)?.as_fd())?)
 }
 
-fn socket(flags: libc::c_int) -> io::Result<OwnedFd> {
+fn socket(flags: libc::c_int) -> Result<OwnedFd, Errno> {
     // SAFETY: socket takes integers; the descriptor it makes is nobody else's.
     unsafe { own(libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags, 0)) }
 }
 
 /// The address of a path, which must leave room for the zero byte behind it.
-fn address(path: &[u8]) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+fn address(path: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t), LocalError> {
     // SAFETY: all-zero bytes are a valid sockaddr_un.
     let mut address: libc::sockaddr_un = unsafe { zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     if path.len() >= address.sun_path.len() {
-        return Err(refused("the path is too long for a socket: name one of at most 103 bytes"));
+        return Err(LocalError::Refused("the path is too long for a socket: name one of at most 103 bytes"));
     }
     for (to, from) in address.sun_path.iter_mut().zip(path) {
         *to = *from as libc::c_char;
@@ -204,7 +251,7 @@ fn address(path: &[u8]) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
     Ok((address, size_of::<libc::sockaddr_un>() as libc::socklen_t))
 }
 
-fn credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
+fn credentials(socket: BorrowedFd<'_>) -> Result<Credentials, Errno> {
     let mut peer = MaybeUninit::<libc::ucred>::zeroed();
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
@@ -215,21 +262,18 @@ fn credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     Ok(Credentials { pid: u32::try_from(peer.pid).unwrap_or(0), uid: peer.uid })
 }
 
-/// What has a name in a directory; of a link, the link.
-fn status(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<libc::stat> {
+/// The identity of the socket that has a name in a directory; None = something else has it.
+#[allow(clippy::unnecessary_cast)] // The numbers have other widths on other targets.
+fn is_socket(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<(u64, u64)>, Errno> {
     // SAFETY: all-zero bytes are a valid stat.
     let mut found: libc::stat = unsafe { zeroed() };
     // SAFETY: the name is NUL-terminated and the kernel writes one stat, which outlives the call.
     check(unsafe { libc::fstatat(dir.as_raw_fd(), name.as_ptr(), &mut found, libc::AT_SYMLINK_NOFOLLOW) })?;
-    Ok(found)
+    let is_one = found.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+    Ok(is_one.then_some((found.st_dev as u64, found.st_ino as u64)))
 }
 
-#[allow(clippy::unnecessary_cast)] // Both have other widths on other targets.
-fn identity(found: &libc::stat) -> (u64, u64) {
-    (found.st_dev as u64, found.st_ino as u64)
-}
-
-fn remove(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+fn remove(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     // SAFETY: the name is NUL-terminated and the directory open.
     check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) }).map(|_| ())
 }
@@ -253,12 +297,18 @@ pub fn wait_readable(first: Option<BorrowedFd<'_>>, second: BorrowedFd<'_>, mill
 /// Standard input (0) or standard output (1) opened anew, never blocking: the open file that the number stands for is shared with
 /// other processes, which a change of it would take by surprise. Fails for what is neither a terminal nor a pipe nor a file, and where
 /// there is no /proc.
-pub fn reopen_standard(number: u8) -> io::Result<OwnedFd> {
+pub fn reopen_standard(number: u8) -> Result<OwnedFd, Errno> {
     let (path, way) =
         if number == 0 { (c"/proc/self/fd/0", libc::O_RDONLY) } else { (c"/proc/self/fd/1", libc::O_WRONLY) };
     let flags = way | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: a NUL-terminated path; the kernel gives a new descriptor that nobody owns.
     unsafe { own(libc::open(path.as_ptr(), flags)) }
+}
+
+/// Standard input (0) or standard output (1) as it is.
+pub fn standard(number: u8) -> BorrowedFd<'static> {
+    // SAFETY: nothing here closes the standard descriptors; where one is closed, its use is an error and nothing more.
+    unsafe { BorrowedFd::borrow_raw(number.min(1).into()) }
 }
 
 /// Has a process in the background told EIO instead of being stopped when it reads from its terminal or writes to it.
@@ -307,7 +357,7 @@ mod tests {
         drop(UnixListener::bind(dir.join("sock.new")).unwrap());
         let first = LocalListener::bind(&path, None, NEVER).unwrap();
         let refused = LocalListener::bind(&path, None, NEVER).err().unwrap();
-        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(refused, LocalError::System(Errno::ADDRINUSE));
         let own = std::process::id();
         let second = LocalListener::bind(&path, None, &|listener| listener.pid == own).unwrap();
         let inode = fs::symlink_metadata(&path).unwrap().ino();
@@ -336,7 +386,7 @@ mod tests {
         let (one, other) = UnixStream::pair().unwrap();
         let (silent, _other) = UnixStream::pair().unwrap();
         assert_eq!(wait_readable(Some(silent.as_fd()), one.as_fd(), Some(1)), (false, false));
-        io::Write::write_all(&mut &other, b"x").unwrap();
+        std::io::Write::write_all(&mut &other, b"x").unwrap();
         assert_eq!(wait_readable(Some(silent.as_fd()), one.as_fd(), None), (false, true));
         assert_eq!(wait_readable(Some(one.as_fd()), silent.as_fd(), None), (true, false));
         assert_eq!(wait_readable(None, one.as_fd(), None), (false, true));

@@ -15,6 +15,8 @@ pub struct Live {
     roots: Vec<CString>,
     /// For each site, the root of its DocumentRoot; its aliases follow in order.
     first_root: Vec<RootId>,
+    /// For each site, whether plugins are to be asked about its requests, and whether they may answer them.
+    asks: Vec<(bool, bool)>,
     one_site: bool,
 }
 
@@ -37,7 +39,12 @@ impl Live {
         names.sort_unstable();
         names.dedup_by(|later, first| later.0 == first.0);
         let one_site = config.sites.len() == 1 && config.server.unknown_host == UnknownHost::Default;
-        Live { config, names, roots, first_root, one_site }
+        let mut asks = Vec::new();
+        for site in &config.sites {
+            let handled = !site.handlers.is_empty() || config.plugins.lists();
+            asks.push((site.plugins.guards(&config.plugins), handled));
+        }
+        Live { config, names, roots, first_root, asks, one_site }
     }
 
     /// The configuration itself.
@@ -48,6 +55,16 @@ impl Live {
     /// A site by its index.
     pub fn site(&self, site: u16) -> Option<&Site> {
         self.config.sites.get(usize::from(site))
+    }
+
+    /// Whether plugins are to be asked about the requests of a site before they are answered (stage 20).
+    pub fn is_guarded(&self, site: u16) -> bool {
+        self.asks.get(usize::from(site)).is_none_or(|asks| asks.0)
+    }
+
+    /// Whether plugins may answer requests of a site (stage 30).
+    pub fn is_handled(&self, site: u16) -> bool {
+        self.asks.get(usize::from(site)).is_none_or(|asks| asks.1)
     }
 
     /// The site that serves a host, given without its port; compared without regard to case, one final dot ignored.

@@ -98,28 +98,29 @@ impl Pattern {
     /// # Errors
     /// A [`PatternError`] when `text` is no pattern or needs more than [`POSITIONS_MAX`] positions.
     pub fn compile(text: &str) -> Result<Pattern, PatternError> {
-        compile::compile(&syntax::parse_pattern(text)?)
-            .ok_or(PatternError { at: 0, what: "too long: over 256 characters once its repeats are written out" })
+        Pattern::of_node(&syntax::parse_pattern(text)?)
     }
 
     /// A pattern for a text itself, in which nothing has a meaning, in upper or lower case. Allocates, and takes memory, as
-    /// [`Pattern::compile`] does. None = it is empty, or longer than [`POSITIONS_MAX`] bytes.
-    pub fn of_text(text: &str) -> Option<Pattern> {
-        let mut positions = Vec::new();
-        for (number, byte) in text.bytes().enumerate() {
-            let (mut bytes, mut next) = (Set::default(), Set::default());
+    /// [`Pattern::compile`] does.
+    ///
+    /// # Errors
+    /// A [`PatternError`] when it is longer than [`POSITIONS_MAX`] bytes.
+    pub fn of_text(text: &str) -> Result<Pattern, PatternError> {
+        let mut nodes = Vec::new();
+        for byte in text.bytes() {
+            let mut bytes = Set::default();
             bytes.insert(byte.to_ascii_lowercase());
             bytes.insert(byte.to_ascii_uppercase());
-            let last = number + 1 == text.len();
-            if !last {
-                next.insert(u8::try_from(number + 1).ok()?);
-            }
-            positions.push(Position { bytes, next, last, last_at_end: false });
+            nodes.push(syntax::Node::Byte(bytes));
         }
-        let mut first = Set::default();
-        first.insert(0);
-        let all = !positions.is_empty();
-        all.then_some(Pattern { positions, first, restart: first, matches_all: false, matches_empty: false })
+        Pattern::of_node(&syntax::Node::Sequence(nodes))
+    }
+
+    #[inline(never)]
+    fn of_node(node: &syntax::Node) -> Result<Pattern, PatternError> {
+        let what = "too long: over 256 characters once its repeats are written out";
+        compile::compile(node).ok_or(PatternError { at: 0, what })
     }
 
     /// Whether the pattern is found anywhere in `text`. Takes at most [`POSITIONS_MAX`] steps a byte, allocates nothing.

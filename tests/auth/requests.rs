@@ -137,7 +137,8 @@ fn every_method_and_every_answer_is_protected() {
     }
     let fields = basic(AL) + "Content-Length: 3\r\n";
     client.send(request("POST /in/b.txt", &fields) + "abc").answer(false).is(200);
-    client.send(request("POST /in/b.txt", "Content-Length: 3\r\n") + "abc").answer(false).is(401);
+    // Where the body comes later than its head the connection ends, for nobody reads it.
+    server.client().send(request("POST /in/b.txt", "Content-Length: 3\r\n") + "abc").answer(false).is(401);
     client.ask("GET /in/b.txt", "If-None-Match: *\r\nRange: bytes=0-0\r\n").is(401);
     assert_eq!(client.ask("GET /in/nothing", &basic(AL)).is(404).text(), "page of 404");
     let mut client = server.client();

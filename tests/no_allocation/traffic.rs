@@ -92,6 +92,17 @@ const LISTINGS: &[(&str, &str, u16)] = &[
 #[cfg(not(feature = "plugin-dirlisting"))]
 const LISTINGS: &[(&str, &str, u16)] = &[];
 
+/// The same for the numbers.
+#[cfg(feature = "plugin-metrics")]
+const METRICS: &[(&str, &str, u16)] = &[
+    ("GET /metrics", "", 200),
+    ("GET /metrics", "Accept: application/json\n", 200),
+    ("HEAD /metrics", "", 200),
+    ("POST /metrics", "Content-Length: 0\n", 405),
+];
+#[cfg(not(feature = "plugin-metrics"))]
+const METRICS: &[(&str, &str, u16)] = &[];
+
 /// Whole requests, and the status of the answer.
 const ODD: &[(&str, u16)] = &[
     ("GET /no/such/page HTTP/1.1\nHost: app\nAccept: text/html\n\n", 200),
@@ -157,7 +168,7 @@ impl<'a> Traffic<'a> {
     /// One of everything, and some more of what there are many of.
     pub fn round(&mut self) {
         self.connection = None;
-        for &(line, rest, status) in CATALOGUE.iter().chain(LISTINGS) {
+        for &(line, rest, status) in CATALOGUE.iter().chain(LISTINGS).chain(METRICS) {
             let end = if rest.contains("\n\n") { "" } else { "\n" };
             let text = format!("{line} HTTP/1.1\nHost: localhost\n{rest}{end}");
             self.expect(&wire(&text.replace("FUTURE", FUTURE).replace("PAST", PAST)), status);

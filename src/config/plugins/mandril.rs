@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::super::check::{Values, number as digits};
 use super::super::diagnostic::Findings;
 use super::super::raw::RawEntry;
-use super::super::rules::compile;
+use super::super::rules::pattern;
 use super::super::table::{Key, Kind, Reload, Section, key, many, number, page, required, section};
 use super::super::text::{Words, cut, first_word, same};
 use crate::limits::RATE_PLACES;
@@ -174,16 +174,15 @@ pub struct OfSite {
 pub struct OfServer {
     /// The rules of all sites.
     pub rules: Vec<Rule>,
-    /// How many clients can be counted; None = it is left to the sites whether there is a count.
-    pub addresses: Option<u32>,
+    /// How many clients can be counted; 0 = it is left to the sites whether there is a count.
+    pub addresses: u32,
 }
 
 /// How many clients are to be counted; 0 = nobody limits how often they ask.
 pub fn places<'a>(own: &OfServer, mut sites: impl Iterator<Item = &'a OfSite>) -> usize {
     match own.addresses {
-        Some(addresses) => addresses as usize,
-        None if sites.any(|site| site.rate.is_some()) => RATE_PLACES,
-        None => 0,
+        0 if sites.any(|site| site.rate.is_some()) => RATE_PLACES,
+        addresses => addresses as usize,
     }
 }
 
@@ -199,21 +198,21 @@ pub(super) fn of_site(v: &Values<'_>, out: &mut Findings) -> OfSite {
 }
 
 pub(super) fn of_server(v: &Values<'_>, out: &mut Findings) -> OfServer {
-    let addresses = v.entry("RATE", "Addresses").map(|_| v.number32("RATE", "Addresses"));
-    OfServer { rules: rules(v, "RULES", out), addresses }
+    OfServer { rules: rules(v, "RULES", out), addresses: v.number32("RATE", "Addresses") }
 }
 
 fn rate(v: &Values<'_>, out: &mut Findings) -> Option<Rate> {
-    v.entry("RATE", "Requests")?;
-    let of = |key| v.number32("RATE", key);
-    let mut rate = Rate { requests: of("Requests"), seconds: of("Seconds"), burst: of("Requests") };
-    if let Some(entry) = v.entry("RATE", "Burst") {
-        rate.burst = of("Burst");
-        if u64::from(rate.burst) * u64::from(rate.seconds) > u64::from(rate.requests) * u64::from(SECONDS_MAX) {
-            return out.refuse(&entry.value_at, "it would take over a day to earn this burst again: lower it");
-        }
+    let [requests, seconds, mut burst] = ["Requests", "Seconds", "Burst"].map(|key| v.number32("RATE", key));
+    if requests == 0 {
+        return None;
     }
-    Some(rate)
+    if burst == 0 {
+        burst = requests;
+    } else if u64::from(burst) * u64::from(seconds) > u64::from(requests) * u64::from(SECONDS_MAX) {
+        let at = v.entry("RATE", "Burst")?.value_at;
+        return out.refuse(&at, "it would take over a day to earn this burst again: lower it");
+    }
+    Some(Rate { requests, seconds, burst })
 }
 
 fn rules(v: &Values<'_>, section: &'static str, out: &mut Findings) -> Vec<Rule> {
@@ -227,80 +226,61 @@ fn rules(v: &Values<'_>, section: &'static str, out: &mut Findings) -> Vec<Rule>
     rules
 }
 
-/// The keys of the original, then the words behind `Allow` and `Deny`: each meaning has the same place in both.
-const KINDS: [[&str; 4]; 2] = [["IP", "URL", "deny_hotlink", ""], ["address", "uri", "hotlink", "method"]];
+/// The keys of the original, and the words behind `Allow` and `Deny`: each meaning has the same place in both.
+const KEYS: &str = "IP URL deny_hotlink";
+const KINDS: &str = "address uri hotlink method";
 const ADDRESS: usize = 0;
 const URI: usize = 1;
 const HOTLINK: usize = 2;
 
+/// In the order of [`Method`](crate::wire::head::Method).
+const METHODS: &str = "GET HEAD POST PUT DELETE OPTIONS";
+
 /// The number of a word in a list.
 #[inline(never)]
-fn number_of(list: &[&str], word: &str) -> Option<usize> {
-    list.iter().position(|known| same(known, word))
+fn number_of(list: &'static str, word: &str) -> Option<usize> {
+    Words(list).position(|known| same(known, word))
 }
 
 fn what(entry: &RawEntry<'_>, allow: bool, out: &mut Findings) -> Option<What> {
-    let [old, new] = &KINDS;
-    let (mut kind, mut which) = (number_of(old, entry.key), entry.value);
+    let (mut kind, mut which) = (number_of(KEYS, entry.key), entry.value);
     let is_old = kind.is_some();
     if !is_old {
         let (word, rest) = first_word(entry.value);
         which = rest;
-        kind = number_of(new, word).filter(|kind| !(rest.is_empty() || allow && *kind == HOTLINK));
+        kind = number_of(KINDS, word).filter(|kind| !(rest.is_empty() || allow && *kind == HOTLINK));
     }
-    let list = match kind {
-        Some(ADDRESS) => networks(which),
-        Some(URI | HOTLINK) => {
-            let pattern = match is_old {
-                true => Pattern::of_text(which),
-                false => Some(compile(which, entry, out)?),
-            };
-            match pattern.map(Box::new) {
-                Some(pattern) if kind == Some(URI) => Ok(What::Uri(pattern)),
-                Some(pattern) => Ok(What::Hotlink(pattern)),
-                None => Err((which, "shorten it to 256 bytes")),
-            }
-        }
-        Some(_) => methods(which),
-        None => {
-            let hotlink = if allow { "" } else { ", hotlink REGEX" };
-            let what = format_args!("write address CIDR... (or all), uri REGEX, method NAME...{hotlink}");
-            return out.refuse(&entry.value_at, what);
-        }
+    let Some(kind) = kind else {
+        let hotlink = if allow { "" } else { ", hotlink REGEX" };
+        let what = format_args!("write address CIDR... (or all), uri REGEX, method NAME...{hotlink}");
+        return out.refuse(&entry.value_at, what);
     };
-    match list {
-        Ok(what) => Some(what),
-        Err((word, hint)) => {
-            let at = entry.value_at.of_part(entry.value, word);
-            out.refuse(&at, format_args!("no rule can be about {word}: {hint}"))
-        }
+    if kind == URI || kind == HOTLINK {
+        let made = if is_old { Pattern::of_text(which) } else { Pattern::compile(which) };
+        let pattern = Box::new(pattern(made, which, entry, out)?);
+        return Some(if kind == URI { What::Uri(pattern) } else { What::Hotlink(pattern) });
     }
-}
-
-/// What a line cannot be about, and what it could.
-type Wrong<'a> = (&'a str, &'static str);
-
-fn networks(which: &str) -> Result<What, Wrong<'_>> {
-    let mut networks = Vec::new();
-    if !same(which, "all") {
-        for word in Words(which) {
-            let hint = "write networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all";
-            networks.push(Network::parse(word).ok_or((word, hint))?);
-        }
-    }
-    Ok(What::Address(networks))
-}
-
-/// In the order of [`Method`](crate::wire::head::Method).
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
-
-fn methods(which: &str) -> Result<What, Wrong<'_>> {
-    let mut methods = 0;
+    let (mut networks, mut methods) = (Vec::new(), 0);
     for word in Words(which) {
-        let hint = "write of GET HEAD POST PUT DELETE OPTIONS; every other is answered 501";
-        methods |= 1 << number_of(&METHODS, word).ok_or((word, hint))?;
+        if kind != ADDRESS
+            && let Some(method) = number_of(METHODS, word)
+        {
+            methods |= 1 << method;
+        } else if kind == ADDRESS && same(which, "all") {
+        } else if kind == ADDRESS
+            && let Some(network) = Network::parse(word)
+        {
+            networks.push(network);
+        } else {
+            let hint = match kind {
+                ADDRESS => "networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all",
+                _ => "of GET HEAD POST PUT DELETE OPTIONS; every other is answered 501",
+            };
+            let at = entry.value_at.of_part(entry.value, word);
+            return out.refuse(&at, format_args!("no rule can be about {word}: write {hint}"));
+        }
     }
-    Ok(What::Method(methods))
+    Some(if kind == ADDRESS { What::Address(networks) } else { What::Method(methods) })
 }
 
 #[cfg(test)]
@@ -374,9 +354,9 @@ mod tests {
     #[test]
     fn the_bits_of_methods() {
         let all = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Options];
-        for (number, (name, method)) in METHODS.into_iter().zip(all).enumerate() {
+        for (number, (name, method)) in METHODS.split(' ').zip(all).enumerate() {
             assert_eq!((format!("{method:?}").to_uppercase(), method as usize), (name.to_string(), number));
         }
-        assert_eq!(METHODS.len(), all.len());
+        assert_eq!(METHODS.split(' ').count(), all.len());
     }
 }

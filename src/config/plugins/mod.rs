@@ -116,6 +116,31 @@ pub struct OfSite {
     pub auth: Vec<auth::Protection>,
 }
 
+impl OfSite {
+    /// Whether a plugin has to be asked about the site's requests before they are answered.
+    pub fn guards(&self, server: &OfServer) -> bool {
+        #[allow(unused_mut)] // Where no plugin asks.
+        let mut guards = false;
+        #[cfg(feature = "plugin-auth")]
+        (guards |= !self.auth.is_empty());
+        #[cfg(feature = "plugin-mandril")]
+        (guards |= !self.mandril.rules.is_empty() || self.mandril.rate.is_some() || !server.mandril.rules.is_empty());
+        let _ = server;
+        guards
+    }
+}
+
+impl OfServer {
+    /// Whether a plugin lists the directories of every site.
+    pub fn lists(&self) -> bool {
+        #[cfg(feature = "plugin-dirlisting")]
+        let lists = self.dirlisting.enabled;
+        #[cfg(not(feature = "plugin-dirlisting"))]
+        let lists = false;
+        lists
+    }
+}
+
 /// What the plugins read in files of their own.
 #[derive(Clone, Debug, Default)]
 pub struct OfServer {
@@ -145,7 +170,7 @@ impl OfServer {
 }
 
 /// What is written in a site, for a plugin that tells of it; empty where none does.
-pub(super) fn text_of(v: &Values<'_>) -> Box<str> {
+pub(super) fn text_of(v: &Values<'_>) -> Box<[u8]> {
     if cfg!(feature = "plugin-cheetah") { v.written() } else { Box::default() }
 }
 

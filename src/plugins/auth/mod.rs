@@ -55,6 +55,7 @@ pub struct Auth {
 
 impl Plugin for Auth {
     const NAME: &'static str = "auth";
+    const STAGES: &'static [u8] = &[20];
     type Worker = Gate;
 
     fn needs(config: &Config, _: usize) -> Needs {
@@ -88,7 +89,7 @@ impl Plugin for Auth {
     fn run(&mut self, _: &Arc<dyn Host>, watches: &mut Watches) -> io::Result<()> {
         // Most servers never need it.
         if let Err(error) = watches.add(self.shared.verifier.wanted(), Watch::Read, 0, 0) {
-            ::log::warn!("auth: nobody can log in by bcrypt: {error}");
+            crate::log::warn!("auth: nobody can log in by bcrypt: {error}");
         }
         Ok(())
     }
@@ -101,7 +102,7 @@ impl Plugin for Auth {
             && let Err(error) = bcrypt::start(Box::new(move || shared.verifier.work(&*host)))
         {
             self.shared.verifier.did_not_start();
-            ::log::error!("auth: no thread for bcrypt: {error}: who needs it is answered 503");
+            crate::log::error!("auth: no thread for bcrypt: {error}: who needs it is answered 503");
         }
     }
 
@@ -233,7 +234,7 @@ impl Worker for Gate {
 
     fn reconfigure(&mut self, _: &Live) {
         if let Err(error) = self.read() {
-            ::log::error!("auth: no memory for a users file: {error}: nobody gets in by it");
+            crate::log::error!("auth: no memory for a users file: {error}: nobody gets in by it");
         }
     }
 }

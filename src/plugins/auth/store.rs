@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::log::{info, warn};
+use crate::log::{info, warn};
 
 use crate::config::Config;
 use crate::config::plugins::auth::Protection;

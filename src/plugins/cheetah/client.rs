@@ -1,39 +1,36 @@
 //! `monkey cheetah`: the client of the admin shell. Without a command it passes lines to and fro; with one it prints the answer and
 //! exits with what became of it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::protocol::{END, HELLO, LINE_MAX, START};
+use super::sheet::part;
 use crate::config::{Options, load};
 use crate::plugin::tool::print;
+use crate::sys::Errno;
+use crate::sys::pipe::{read, write_all};
 use crate::sys::socket::shutdown_write;
 use crate::sys::stderr;
-use crate::sys::unix::{connect, wait_readable};
+use crate::sys::unix::{LocalError, connect, standard, wait_readable};
 
 const HELP: &str = "\
 Usage: monkey cheetah [-s SOCKET | -c DIR] [--json] [COMMAND [WORD]]
 
-The admin shell of a running server. Without COMMAND it reads commands;
-`help` lists them. With one it prints the answer and exits.
+The admin shell of a running server: COMMAND is done and the program ends;
+without one it reads commands, of which `help` gives a list.
 
   -s, --socket SOCKET  the socket of the server
-  -c, --configdir DIR  the configuration directory that names it, instead
-                       of the one the server uses by default
+  -c, --configdir DIR  the configuration directory that names the socket
       --json           answer in one line of JSON
   -h, --help           print this, exit
 
-The server makes the socket if plugins/cheetah/cheetah.conf in its
-configuration directory says so. Only root and the user of the server
-may come in.
-
-Exit status: 0 the command is done, 1 it is unknown or failed, 2 no
-server could be reached.
+Only root and the user of the server may come in. Exit status: 0 done,
+1 unknown or failed, 2 no server was reached.
 ";
 
 /// How long a server may take to answer, milliseconds. It does while it reads its configuration or ends.
@@ -53,155 +50,186 @@ struct Asked {
 pub fn main(arguments: &[OsString]) -> ExitCode {
     let asked = match parse(arguments) {
         Ok(Some(asked)) => asked,
-        Ok(None) => return print(HELP.as_bytes()).map_or_else(|_| ExitCode::FAILURE, |()| ExitCode::SUCCESS),
-        Err(what) => return fail(1, &format_args!("{what}; `monkey cheetah --help` tells how it is called")),
+        Ok(None) => return ExitCode::from(u8::from(print(HELP.as_bytes()).is_err())),
+        Err((what, word)) => {
+            let word = Path::new(word).display();
+            return fail(1, &format_args!("{what}: '{word}'; `monkey cheetah --help` tells how it is called"));
+        }
     };
-    let path = match asked.socket.map_or_else(|| configured(asked.config_dir), Ok) {
-        Ok(path) => path,
-        Err(why) => return fail(UNREACHED, &why),
+    let path = match asked.socket {
+        Some(path) => path,
+        None => match configured(asked.config_dir) {
+            Ok(path) => path,
+            Err(code) => return code,
+        },
     };
+    let shown = path.display();
     let socket = match connect(&path) {
         Ok(socket) => socket,
         Err(error) => {
-            let check = match error.kind() {
-                io::ErrorKind::NotFound => "does the server run, and does its [CHEETAH] name this socket?",
-                io::ErrorKind::ConnectionRefused => "the server that made it has ended",
-                io::ErrorKind::PermissionDenied => "only root and the user of the server may come in",
+            let check = match error {
+                LocalError::System(Errno::NOENT) => "does the server run, and does its [CHEETAH] name this socket?",
+                LocalError::System(Errno::CONNREFUSED) => "the server that made it has ended",
+                LocalError::System(Errno::ACCES) => "only root and the user of the server may come in",
                 _ => "is it the socket of a server?",
             };
-            return fail(UNREACHED, &format_args!("{}: {error}: {check}", path.display()));
+            return fail(UNREACHED, &format_args!("{shown}: {error}: {check}"));
         }
     };
     match talk(socket, &asked.command) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => fail(UNREACHED, &format_args!("{}: {error}", path.display())),
+        Err(why) => fail(UNREACHED, &format_args!("{shown}: {why}")),
     }
 }
 
-/// None = help is asked for.
-fn parse(arguments: &[OsString]) -> Result<Option<Asked>, String> {
+/// None = help is asked for. An error names the word that it is about.
+fn parse(arguments: &[OsString]) -> Result<Option<Asked>, (&'static str, &OsStr)> {
     let mut asked = Asked::default();
     let mut json = false;
     let mut rest = arguments.iter();
     while let Some(word) = rest.next() {
-        let shown = Path::new(word).display();
-        let begun = !asked.command.is_empty();
-        let place = match word.to_str() {
-            Some("-h" | "--help") if !begun => return Ok(None),
-            Some("--json") => {
-                json = true;
-                continue;
+        let text = word.to_str().unwrap_or_default();
+        if text == "--json" {
+            json = true;
+            continue;
+        }
+        if !asked.command.is_empty() || !text.starts_with('-') {
+            if text.is_empty() || text.bytes().any(|byte| byte < b' ') {
+                return Err(("no word of a command", word));
             }
-            Some("-s" | "--socket") if !begun => &mut asked.socket,
-            Some("-c" | "--configdir") if !begun => &mut asked.config_dir,
-            Some(word) if word.starts_with('-') && !begun => return Err(format!("invalid option '{shown}'")),
-            Some(word) if !word.is_empty() && !word.contains(char::is_control) => {
-                if begun {
-                    asked.command.push(' ');
-                }
-                asked.command.push_str(word);
-                continue;
+            if !asked.command.is_empty() {
+                asked.command.push(' ');
             }
-            _ => return Err(format!("'{shown}' is no word of a command")),
+            asked.command.push_str(text);
+            continue;
+        }
+        let place = match text {
+            "-h" | "--help" => return Ok(None),
+            "-s" | "--socket" => &mut asked.socket,
+            "-c" | "--configdir" => &mut asked.config_dir,
+            _ => return Err(("invalid option", word)),
         };
-        let value = rest.next().filter(|value| !value.is_empty());
-        *place = Some(value.ok_or_else(|| format!("missing argument for option '{shown}'"))?.into());
-    }
-    if json && asked.command.is_empty() {
-        return Err("--json needs a command".into());
+        match rest.next() {
+            Some(value) if !value.is_empty() => *place = Some(value.into()),
+            _ => return Err(("missing argument for option", word)),
+        }
     }
     if json {
+        if asked.command.is_empty() {
+            return Err(("missing command for option", OsStr::new("--json")));
+        }
         asked.command.push_str(" --json");
     }
     if asked.command.len() + "xrun \n".len() > LINE_MAX {
-        return Err("the command is too long".into());
+        return Err(("the command is too long", OsStr::new("")));
     }
     Ok(Some(asked))
 }
 
-/// The socket that a configuration names.
-fn configured(config_dir: Option<PathBuf>) -> Result<PathBuf, String> {
-    let options = Options { config_dir, ..Options::default() };
-    let (config, _) = load(&options).map_err(|report| {
-        let first = report.diagnostics.first().map(|first| first.to_string()).unwrap_or_default();
-        format!("cannot read the configuration: {first}; name its directory with -c DIR, or the socket with -s SOCKET")
-    })?;
+/// The socket that a configuration names; what it ends with where there is none.
+fn configured(config_dir: Option<PathBuf>) -> Result<PathBuf, ExitCode> {
+    let (config, _) = match load(&Options { config_dir, ..Options::default() }) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            let Some(first) = report.diagnostics.first() else { return Err(ExitCode::from(UNREACHED)) };
+            return Err(fail(
+                UNREACHED,
+                &format_args!(
+                    "cannot read the configuration: {first}; name its directory with -c DIR, or the socket with -s SOCKET"
+                ),
+            ));
+        }
+    };
     let place = config.plugins.cheetah.as_ref().and_then(|shell| shell.place(&config));
     place.map(|place| place.path).ok_or_else(|| {
-        let file = config.dir.join("plugins/cheetah/cheetah.conf");
-        format!(
-            "the admin shell is off: write Listen SERVER below [CHEETAH] in {}, and start the server anew",
-            file.display()
+        fail(
+            UNREACHED,
+            &format_args!(
+                "the admin shell is off: write Listen SERVER below [CHEETAH] in {}/plugins/cheetah/cheetah.conf, and \
+                 start the server anew",
+                config.dir.display()
+            ),
         )
     })
 }
 
-/// Talks with the server; gives the exit status.
-fn talk(socket: OwnedFd, command: &str) -> io::Result<u8> {
+/// Talks with the server; gives the exit status, or why there is none.
+fn talk(socket: OwnedFd, command: &str) -> Result<u8, Errno> {
     let once = !command.is_empty();
-    let mut socket = File::from(socket);
-    let stdin = io::stdin();
-    let hello = match (stdin.is_terminal() && io::stdout().is_terminal(), once) {
-        (_, true) => "run ",
-        (true, _) => "tty",
-        (false, _) => "plain",
+    let socket = socket.as_fd();
+    let stdin = standard(0);
+    let hello = match once {
+        true => "run ",
+        false if stdin.is_terminal() && standard(1).is_terminal() => "tty",
+        false => "plain",
     };
+    let mut line = String::new();
+    line.push(char::from(HELLO));
+    line.push_str(hello);
+    line.push_str(command);
+    line.push('\n');
     // A server that turns us away may have closed already: why can be read all the same.
-    let mut line = vec![HELLO];
-    for part in [hello, command, "\n"] {
-        line.extend_from_slice(part.as_bytes());
-    }
-    let _ = socket.write_all(&line);
+    let _ = write_all(socket, line.as_bytes());
     let mut at = At::Before;
-    let mut before = Vec::new();
+    let mut said = Vec::new();
     let mut reads_stdin = !once;
     let mut bytes = [0; 4096];
     loop {
         // What is typed waits until the server has answered.
         let begun = at != At::Before;
-        let own = (reads_stdin && begun).then_some(stdin.as_fd());
+        let own = (reads_stdin && begun).then_some(stdin);
         let limit = if begun && !once { None } else { Some(PATIENCE_MS) };
-        let (typed, told) = wait_readable(own, socket.as_fd(), limit);
+        let (typed, told) = wait_readable(own, socket, limit);
         if told {
-            let count = match socket.read(&mut bytes) {
+            let count = match read(socket, &mut bytes) {
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
                 // The server closed with something of ours unread: what it had to say has come before.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
-                count => count?,
+                Err(_) => 0,
             };
-            let mut shown = Vec::new();
-            for byte in bytes.get(..count).unwrap_or_default() {
-                match (at, *byte) {
-                    (At::Before, START) => at = At::Answer,
-                    (At::Before, byte) => before.push(byte),
-                    (At::Answer, END) => at = At::Status,
-                    (At::Answer, byte) => shown.push(byte),
-                    (At::Status, byte) => {
-                        print(&shown)?;
-                        return Ok(byte.wrapping_sub(b'0'));
-                    }
+            if count == 0 {
+                if at == At::Answer && !once {
+                    return Ok(0);
+                }
+                stderr::write(&said);
+                return Err(Errno::PIPE);
+            }
+            let mut rest = bytes.get(..count).unwrap_or_default();
+            if at == At::Before {
+                let whole = rest.len();
+                let before = part(&mut rest, START);
+                said.extend_from_slice(before);
+                if before.len() < whole {
+                    at = At::Answer;
                 }
             }
-            print(&shown)?;
-            if count == 0 {
-                break;
+            if at == At::Answer {
+                let whole = rest.len();
+                let shown = part(&mut rest, END);
+                print(shown)?;
+                if shown.len() < whole {
+                    at = At::Status;
+                }
+            }
+            if at == At::Status
+                && let Some(digit) = rest.first()
+            {
+                return Ok(digit.wrapping_sub(b'0'));
             }
         } else if typed {
-            match File::from(stdin.as_fd().try_clone_to_owned()?).read(&mut bytes)? {
-                0 => {
+            match read(stdin, &mut bytes) {
+                Ok(0) => {
                     reads_stdin = false;
-                    let _ = shutdown_write(socket.as_fd());
+                    let _ = shutdown_write(socket);
                 }
-                count => socket.write_all(bytes.get(..count).unwrap_or_default())?,
+                Ok(count) => write_all(socket, bytes.get(..count).unwrap_or_default())?,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
             }
         } else {
-            return Err(io::ErrorKind::TimedOut.into());
+            return Err(Errno::TIMEDOUT);
         }
     }
-    if at == At::Answer && !once {
-        return Ok(0);
-    }
-    stderr::write(&before);
-    Err(io::ErrorKind::UnexpectedEof.into())
 }
 
 /// How far what the server says has got.
@@ -214,6 +242,7 @@ enum At {
     Status,
 }
 
+#[inline(never)]
 fn fail(code: u8, what: &dyn Display) -> ExitCode {
     stderr::write(format!("monkey: cheetah: {what}\n").as_bytes());
     ExitCode::from(code)
@@ -223,8 +252,9 @@ fn fail(code: u8, what: &dyn Display) -> ExitCode {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Option<Asked>, String> {
-        parse(&line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect::<Vec<_>>())
+    fn parsed(line: &str) -> Result<Option<Asked>, &'static str> {
+        let words: Vec<_> = line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect();
+        parse(&words).map_err(|(what, _)| what)
     }
 
     fn asked(socket: &str, dir: &str, command: &str) -> Asked {

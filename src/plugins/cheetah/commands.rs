@@ -2,36 +2,34 @@
 
 use std::fmt::{Display, Write};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::sheet::{Sheet, cut, parts};
-use crate::config::{LogTarget, OverCapacity, Scheduler, UnknownHost};
+use super::sheet::{Sheet, part};
+use crate::config::{Config, LogTarget, OverCapacity, Scheduler, UnknownHost};
 use crate::http::output::Sink;
 use crate::log::{LevelFilter, set_level};
 use crate::plugin::host::Host;
 use crate::plugin::transport::Transport;
 use crate::plugins::{DefaultTransport, LISTED};
 use crate::sys::file::walks;
+use crate::sys::process::kernel_release;
 
 /// Lines of `log` unless a number says otherwise.
 const LOG_LINES: usize = 20;
 
 /// What is known from the start and may be out of reach later.
-#[derive(Default)]
 pub(super) struct Facts {
     /// `STDIN`, or `SERVER @ PATH`.
     pub(super) mode: String,
     /// Whom the server runs as.
     pub(super) user: String,
-    /// The kernel's release.
-    pub(super) kernel: String,
 }
 
 /// What a command looks at.
 pub(super) struct Scene<'a> {
-    pub(super) host: &'a Arc<dyn Host>,
+    pub(super) host: &'a dyn Host,
     pub(super) facts: &'a Facts,
 }
 
@@ -49,7 +47,7 @@ pub(super) enum Outcome {
 }
 
 /// A line for each command: name, short form, what may follow it, what it does. [`perform`] knows them by their place.
-const COMMANDS: &str = r"?|\?||list the commands
+const COMMANDS: &[u8] = br"?|\?||list the commands
 help|\h||list the commands
 config|\f||the configuration of the server
 plugins|\g||plugins by what they take part in
@@ -66,39 +64,60 @@ clear|\c||clear the screen
 quit|\q||leave";
 
 /// Whether a line asks for JSON.
-pub(super) fn wants_json(line: &str) -> bool {
-    parts(line, b' ').any(|word| word == "--json")
-}
-
-/// Does what a line says, which is not empty.
-pub(super) fn perform(line: &str, sheet: &mut Sheet<'_>, scene: &Scene<'_>) -> Outcome {
-    let mut words = parts(line, b' ').filter(|word| !word.is_empty() && *word != "--json");
-    let (name, argument) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (mut place, mut takes) = (usize::MAX, "");
-    for (index, command) in parts(COMMANDS, b'\n').enumerate() {
-        let (long, rest) = cut(command, b'|');
-        let (short, rest) = cut(rest, b'|');
-        if name == long || name == short {
-            (place, takes) = (index, cut(rest, b'|').0);
+pub(super) fn wants_json(mut line: &[u8]) -> bool {
+    while !line.is_empty() {
+        if part(&mut line, b' ') == b"--json" {
+            return true;
         }
     }
-    if words.next().is_some() || (place != usize::MAX && takes.is_empty() && !argument.is_empty()) {
+    false
+}
+
+/// Does what a line says.
+pub(super) fn perform(mut line: &[u8], sheet: &mut Sheet, scene: &Scene<'_>) -> Outcome {
+    let mut words = [&b""[..]; 3];
+    let mut count = 0;
+    while !line.is_empty() {
+        let word = part(&mut line, b' ');
+        if !word.is_empty()
+            && word != b"--json"
+            && let Some(place) = words.get_mut(count)
+        {
+            *place = word;
+            count += 1;
+        }
+    }
+    let [name, argument, _] = words;
+    let (mut place, mut known, mut takes) = (0, usize::MAX, &b""[..]);
+    let mut commands = COMMANDS;
+    while !commands.is_empty() {
+        let (long, short) = (part(&mut commands, b'|'), part(&mut commands, b'|'));
+        let takes_it = part(&mut commands, b'|');
+        part(&mut commands, b'\n');
+        if name == long || name == short {
+            (known, takes) = (place, takes_it);
+        }
+        place += 1;
+    }
+    if count > 2 || (count == 2 && known < place && takes.is_empty()) {
         return fail(sheet, "Too many words, type 'help' for what each command takes");
     }
-    match place {
+    let live = scene.host.live();
+    let config = live.config();
+    match known {
         0 | 1 => help(sheet),
-        2 => config(sheet, scene),
+        2 => configuration(sheet, scene, config),
         3 => plugins(sheet),
-        4 => status(sheet, scene),
+        4 => status(sheet, scene, config),
         5 => uptime(sheet, scene),
-        6 => vhosts(sheet, scene),
+        6 => vhosts(sheet, config),
         7 => workers(sheet, scene),
         8 => return Outcome::Connections,
         9 => memory(sheet, scene),
         10 => {
             scene.host.reload();
             sheet.text("The configuration is read anew. What comes of it stands in the server's log.\n");
-            sheet.member("reload", "asked", true);
+            sheet.member(b"reload", b"asked", true);
         }
         11 => return loglevel(sheet, argument),
         12 => return log(sheet, scene, argument),
@@ -110,54 +129,47 @@ pub(super) fn perform(line: &str, sheet: &mut Sheet<'_>, scene: &Scene<'_>) -> O
 }
 
 /// Says why a command fails.
-pub(super) fn fail(sheet: &mut Sheet<'_>, why: &str) -> Outcome {
-    sheet.named("", why, "\n");
-    sheet.member("error", why, true);
+#[inline(never)]
+pub(super) fn fail(sheet: &mut Sheet, why: &str) -> Outcome {
+    sheet.text(why);
+    sheet.text("\n");
+    sheet.member(b"error", why.as_bytes(), true);
     Outcome::Failed
 }
 
-fn help(sheet: &mut Sheet<'_>) {
+fn help(sheet: &mut Sheet) {
     sheet.heading("command       shortcut  description");
     sheet.text("-----------------------------------------------------------------------\n");
-    sheet.open("commands", "[");
-    for command in parts(COMMANDS, b'\n') {
-        let (name, rest) = cut(command, b'|');
-        let (short, rest) = cut(rest, b'|');
-        let (takes, what) = cut(rest, b'|');
+    sheet.open(b"commands", "[");
+    let mut commands = COMMANDS;
+    while !commands.is_empty() {
+        let name = part(&mut commands, b'|');
         sheet.column(name, 14);
-        sheet.column(short, 10);
-        sheet.text(what);
-        sheet.named(if takes.is_empty() { "" } else { ": " }, takes, "\n");
+        sheet.column(part(&mut commands, b'|'), 10);
+        let (takes, what) = (part(&mut commands, b'|'), part(&mut commands, b'\n'));
+        sheet.named("", what, if takes.is_empty() { "" } else { ": " });
+        sheet.named("", takes, "\n");
         sheet.element(name);
     }
     sheet.close("]");
     sheet.text("\nWith --json behind it a command answers in one line of JSON.\n");
 }
 
-/// What a value shows of itself.
+/// Adds to words with blanks between what a value shows of itself.
 #[inline(never)]
-fn shown(value: &dyn Display) -> String {
-    let mut text = String::new();
-    let _ = write!(text, "{value}");
-    text
+fn add(words: &mut String, value: &dyn Display) {
+    let _ = write!(words, "{}{value}", if words.is_empty() { "" } else { " " });
 }
 
-/// Several of them with blanks between.
-fn all(values: impl Iterator<Item = impl Display>) -> String {
-    let mut all = String::new();
-    for value in values {
-        all.push_str(if all.is_empty() { "" } else { " " });
-        all.push_str(&shown(&value));
-    }
-    all
+fn path(path: Option<&Path>) -> &[u8] {
+    path.map_or(b"", |path| path.as_os_str().as_bytes())
 }
 
-fn path(path: Option<&Path>) -> String {
-    path.map(|path| shown(&path.display())).unwrap_or_default()
+fn text(text: Option<&str>) -> &[u8] {
+    text.unwrap_or_default().as_bytes()
 }
 
-const CONFIG: &str = "Basic configuration
-Server Port|w
+const CONFIG: &str = "Server Port|w
 Listen|w
 Workers|nthreads
 Timeout|nseconds
@@ -169,8 +181,7 @@ Resume|b
 User|tnot set
 ";
 
-const ADVANCED: &str = "Advanced configuration
-KeepAlive|b
+const ADVANCED: &str = "KeepAlive|b
 MaxKeepAliveRequest|nreq/connection
 KeepAliveTimeout|nseconds
 MaxRequestSize|nKB
@@ -197,91 +208,101 @@ Sandbox|b
 Chroot|tnot set
 ";
 
-fn config(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
-    let live = scene.host.live();
-    let server = &live.config().server;
-    let listening = scene.host.listening();
-    let ports = all(listening.iter().map(SocketAddr::port));
-    let listen = all(server.listen.iter().map(|listen| SocketAddr::new(listen.address, listen.port)));
-    sheet.width = 24;
-    sheet.rows(
-        CONFIG,
-        &[scene.host.workers() as u64, server.timeout.into(), server.hide_version.into(), server.resume.into()],
-        &[
-            &ports,
-            &listen,
-            &path(server.pid_file.as_deref()),
-            server.user_dir.as_deref().unwrap_or_default(),
-            &all(server.index_files.iter()),
-            server.user.as_deref().unwrap_or_default(),
-        ],
-    );
+fn configuration(sheet: &mut Sheet, scene: &Scene<'_>, config: &Config) {
+    let server = &config.server;
+    let mut words = String::new();
+    sheet.title("Basic configuration");
+    sheet.rows("", 24, CONFIG);
+    for address in scene.host.listening() {
+        add(&mut words, &address.port());
+    }
+    sheet.value(words.as_bytes());
+    words.clear();
+    for listen in &server.listen {
+        add(&mut words, &SocketAddr::new(listen.address, listen.port));
+    }
+    sheet.value(words.as_bytes());
+    sheet.number(scene.host.workers() as u64);
+    sheet.number(server.timeout.into());
+    sheet.value(path(server.pid_file.as_deref()));
+    sheet.value(text(server.user_dir.as_deref()));
+    words.clear();
+    for name in &server.index_files {
+        add(&mut words, name);
+    }
+    sheet.value(words.as_bytes());
+    sheet.number(server.hide_version.into());
+    sheet.number(server.resume.into());
+    sheet.value(text(server.user.as_deref()));
     sheet.text("\n");
-    let numbers: [u64; 17] = [
-        server.keep_alive.into(),
-        server.max_keep_alive_request.into(),
-        server.keep_alive_timeout.into(),
-        server.max_request_size.into(),
-        server.symlink.into(),
-        server.fdt.into(),
-        server.retry_after.into(),
-        server.memory_limit.into(),
-        server.max_connections_per_address.into(),
-        server.defer_accept.into(),
-        server.send_buffer.into(),
-        server.receive_buffer.into(),
-        server.not_sent_lowat.into(),
-        server.min_body_rate.into(),
-        server.min_send_rate.into(),
-        server.rate_window.into(),
-        server.sandbox.into(),
-    ];
-    sheet.rows(
-        ADVANCED,
-        &numbers,
-        &[
-            &server.default_mime_type,
-            match server.over_capacity {
-                OverCapacity::Resist => "Resist",
-                OverCapacity::Drop => "Drop",
-                OverCapacity::TooBusy => "TooBusy",
-            },
-            &server.fd_limit.map(|limit| shown(&limit)).unwrap_or_default(),
-            DefaultTransport::NAME,
-            if server.scheduler == Scheduler::Fair { "Fair" } else { "ReusePort" },
-            if server.log_target == LogTarget::Stderr { "stderr" } else { "syslog" },
-            if server.unknown_host == UnknownHost::Default { "Default" } else { "Reject" },
-            &path(server.chroot.as_ref().map(|chroot| chroot.dir())),
-        ],
-    );
+    sheet.title("Advanced configuration");
+    sheet.rows("", 24, ADVANCED);
+    sheet.number(server.keep_alive.into());
+    sheet.number(server.max_keep_alive_request.into());
+    sheet.number(server.keep_alive_timeout.into());
+    sheet.number(server.max_request_size.into());
+    sheet.number(server.symlink.into());
+    sheet.value(server.default_mime_type.as_bytes());
+    sheet.number(server.fdt.into());
+    sheet.value(match server.over_capacity {
+        OverCapacity::Resist => b"Resist",
+        OverCapacity::Drop => b"Drop",
+        OverCapacity::TooBusy => b"TooBusy",
+    });
+    sheet.number(server.retry_after.into());
+    words.clear();
+    if let Some(limit) = server.fd_limit {
+        add(&mut words, &limit);
+    }
+    sheet.value(words.as_bytes());
+    sheet.value(DefaultTransport::NAME.as_bytes());
+    sheet.value(if server.scheduler == Scheduler::Fair { b"Fair" } else { b"ReusePort" });
+    sheet.value(if server.log_target == LogTarget::Stderr { b"stderr" } else { b"syslog" });
+    sheet.number(server.memory_limit.into());
+    sheet.number(server.max_connections_per_address.into());
+    sheet.number(server.defer_accept.into());
+    sheet.number(server.send_buffer.into());
+    sheet.number(server.receive_buffer.into());
+    sheet.number(server.not_sent_lowat.into());
+    sheet.value(if server.unknown_host == UnknownHost::Default { b"Default" } else { b"Reject" });
+    sheet.number(server.min_body_rate.into());
+    sheet.number(server.min_send_rate.into());
+    sheet.number(server.rate_window.into());
+    sheet.number(server.sandbox.into());
+    sheet.value(path(server.chroot.as_ref().map(|chroot| chroot.dir())));
 }
 
-fn plugins(sheet: &mut Sheet<'_>) {
-    sheet.rows("List of plugins and hooks associated", &[], &[]);
-    let groups = "CORE PROCESS CONTEXT|CORE THREAD CONTEXT|STAGE_10|STAGE_20|STAGE_30|STAGE_40|STAGE_50|NETWORK I/O";
-    for (index, title) in parts(groups, b'|').enumerate() {
+fn plugins(sheet: &mut Sheet) {
+    sheet.title("List of plugins and hooks associated");
+    let mut groups: &[u8] =
+        b"CORE PROCESS CONTEXT|CORE THREAD CONTEXT|STAGE_10|STAGE_20|STAGE_30|STAGE_40|STAGE_50|NETWORK I/O";
+    let mut stage = 0;
+    while !groups.is_empty() {
+        let title = part(&mut groups, b'|');
         sheet.named("\n[", title, "]\n");
         sheet.open(title, "[");
         for listed in LISTED {
-            let is_in = match index {
+            let is_in = match stage {
                 0 => listed.process,
                 1 => true,
-                _ => listed.stages.iter().any(|stage| usize::from(*stage) == (index - 1) * 10),
+                _ => listed.stages.contains(&(stage * 10 - 10)),
             };
             if is_in {
                 plugin(sheet, listed.name);
             }
         }
-        if index == 7 {
+        stage += 1;
+        if groups.is_empty() {
             plugin(sheet, DefaultTransport::NAME);
         }
         sheet.close("]");
     }
 }
 
-fn plugin(sheet: &mut Sheet<'_>, name: &str) {
-    sheet.named("  [", name, concat!("] v", env!("CARGO_PKG_VERSION"), " built in\n"));
-    sheet.element(name);
+#[inline(never)]
+fn plugin(sheet: &mut Sheet, name: &str) {
+    sheet.named("  [", name.as_bytes(), concat!("] v", env!("CARGO_PKG_VERSION"), " built in\n"));
+    sheet.element(name.as_bytes());
 }
 
 const STATUS: &str = "Monkey Version|t
@@ -300,71 +321,101 @@ Kernel Features|t
 Events backend|t
 ";
 
-fn status(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
-    let (live, host, facts) = (scene.host.live(), scene.host, scene.facts);
-    let config = live.config();
+fn status(sheet: &mut Sheet, scene: &Scene<'_>, config: &Config) {
+    let Scene { host, facts } = scene;
     let (workers, per) = (host.workers(), config.server.workers);
-    sheet.width = 18;
-    let texts =
-        [env!("CARGO_PKG_VERSION"), &path(Some(&config.dir)), &facts.mode, &facts.user, &all(host.listening().iter())];
-    sheet.rows(STATUS, &[std::process::id().into(), config.server.supervise.into()], &texts);
-    match sheet.is_json() {
-        true => sheet.rows("Worker Threads|n\nPer configuration|n", &[workers as u64, per.into()], &[]),
-        false => sheet.rows("Worker Threads|t", &[], &[&shown(&format_args!("{workers} (per configuration: {per})"))]),
+    let mut words = String::new();
+    sheet.rows("", 18, STATUS);
+    sheet.value(env!("CARGO_PKG_VERSION").as_bytes());
+    sheet.value(path(Some(&config.dir)));
+    sheet.value(facts.mode.as_bytes());
+    sheet.number(std::process::id().into());
+    sheet.value(facts.user.as_bytes());
+    sheet.number(config.server.supervise.into());
+    for address in host.listening() {
+        add(&mut words, &address);
     }
-    let mut kernel = String::from("Linux ");
-    kernel.push_str(&facts.kernel);
-    kernel.push_str(if walks() { ", without openat2" } else { ", openat2" });
-    let allocator = if cfg!(target_env = "musl") { "dlmalloc" } else { "system" };
-    let numbers = [host.connections().into(), host.capacity().into()];
-    sheet.rows(STATUS_END, &numbers, &[allocator, &kernel, "epoll"]);
+    sheet.value(words.as_bytes());
+    words.clear();
+    if sheet.is_json() {
+        sheet.rows("", 0, "Worker Threads|n\nPer configuration|n");
+        sheet.number(workers as u64);
+        sheet.number(per.into());
+    } else {
+        add(&mut words, &format_args!("{workers} (per configuration: {per})"));
+        sheet.rows("", 18, "Worker Threads|t");
+        sheet.value(words.as_bytes());
+        words.clear();
+    }
+    sheet.rows("", 18, STATUS_END);
+    sheet.number(host.connections().into());
+    sheet.number(host.capacity().into());
+    sheet.value(if cfg!(target_env = "musl") { b"dlmalloc" } else { b"system" });
+    kernel_release(&mut |release| {
+        let also = if walks() { ", without openat2" } else { ", openat2" };
+        add(&mut words, &format_args!("Linux {release}{also}"));
+    });
+    sheet.value(words.as_bytes());
+    sheet.value(b"epoll");
 }
 
-fn uptime(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
+static UNITS: [(u32, &str, &str); 4] =
+    [(86_400, " day", ", "), (3600, " hour", ", "), (60, " minute", " and "), (1, " second", "\n")];
+
+fn uptime(sheet: &mut Sheet, scene: &Scene<'_>) {
     let seconds = scene.host.uptime();
     if sheet.is_json() {
-        return sheet.rows("seconds|n", &[seconds], &[]);
+        sheet.rows("", 0, "seconds|n");
+        return sheet.number(seconds);
     }
     sheet.text("Server has been running: ");
-    for (number, unit, after) in [
-        (seconds / 86_400, " day", ", "),
-        (seconds / 3600 % 24, " hour", ", "),
-        (seconds / 60 % 60, " minute", " and "),
-        (seconds % 60, " second", "\n"),
-    ] {
-        sheet.out.push_decimal(number);
-        [unit, if number == 1 { "" } else { "s" }, after].into_iter().for_each(|part| sheet.text(part));
+    let mut rest = seconds as u32;
+    for (size, unit, after) in &UNITS {
+        let number = rest / size;
+        rest %= size;
+        sheet.out.push_decimal(number.into());
+        sheet.text(unit);
+        sheet.text(if number == 1 { "" } else { "s" });
+        sheet.text(after);
     }
 }
 
-fn vhosts(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
-    let live = scene.host.live();
-    sheet.open("vhosts", "[");
-    for site in &live.config().sites {
-        sheet.open("", "{");
-        sheet.named("[VHost '", site.names.first().map_or("", |name| name), "']\n");
-        (sheet.indent, sheet.width) = ("  - ", 13);
-        let texts = [&*all(site.names.iter()), &path(Some(&site.document_root)), file_of(&site.at)];
-        sheet.rows("Names|w\nDocument root|t\nConfig file|t", &[], &texts);
-        sheet.open("sections", "[");
+fn vhosts(sheet: &mut Sheet, config: &Config) {
+    sheet.open(b"vhosts", "[");
+    for site in &config.sites {
+        let mut names = String::new();
+        for name in &site.names {
+            add(&mut names, name);
+        }
+        let names = names.as_bytes();
+        sheet.open(b"", "{");
+        sheet.named("[VHost '", part(&mut &*names, b' '), "']\n");
+        sheet.rows("  - ", 13, "Names|w\nDocument root|t\nConfig file|t");
+        sheet.value(names);
+        sheet.value(path(Some(&site.document_root)));
+        sheet.value(file_of(site.at.as_bytes()));
+        sheet.open(b"sections", "[");
         let mut close = "]}";
-        for line in parts(&site.written, b'\n') {
-            if let Some(name) = line.strip_prefix('[') {
+        let mut lines = &*site.written;
+        while !lines.is_empty() {
+            let mut line = part(&mut lines, b'\n');
+            if line.first() == Some(&b'[') {
                 if close.len() > 2 {
                     sheet.close("]}");
                 }
                 close = "]}]}";
                 sheet.named("  + ", line, "\n");
-                sheet.open("", "{");
-                sheet.member("section", name.strip_suffix(']').unwrap_or(name), true);
-                sheet.open("entries", "[");
+                sheet.open(b"", "{");
+                part(&mut line, b'[');
+                sheet.member(b"section", part(&mut line, b']'), true);
+                sheet.open(b"entries", "[");
             } else {
-                let (key, value) = cut(line, b' ');
-                sheet.named("      - ", key, "");
-                sheet.named(" : ", value, "\n");
-                sheet.open("", "{");
-                sheet.member("key", key, true);
-                sheet.member("value", value, true);
+                let key = part(&mut line, b' ');
+                sheet.named("      - ", key, " : ");
+                sheet.named("", line, "\n");
+                sheet.open(b"", "{");
+                sheet.member(b"key", key, true);
+                sheet.member(b"value", line, true);
                 sheet.close("}");
             }
         }
@@ -375,45 +426,59 @@ fn vhosts(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
 }
 
 /// The file of a place in it, `FILE:LINE:COLUMN`.
-fn file_of(at: &str) -> &str {
+fn file_of(at: &[u8]) -> &[u8] {
     let mut file = at;
     for _ in 0..2 {
-        let digits = file.bytes().rev().take_while(u8::is_ascii_digit).count();
-        let before = file.get(..file.len() - digits).and_then(|before| before.strip_suffix(':'));
-        file = before.unwrap_or(file);
+        if let Some(colon) = file.iter().rposition(|byte| !byte.is_ascii_digit())
+            && let Some((before, [b':', ..])) = file.split_at_checked(colon)
+        {
+            file = before;
+        }
     }
     file
 }
 
-fn workers(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
+fn workers(sheet: &mut Sheet, scene: &Scene<'_>) {
     let layout = "Task ID|n\nActive Connections|n\nAnswers|n\nSent|nbytes\nOpen Files|n\nLog Lines Lost|n";
-    sheet.open("workers", "[");
+    sheet.open(b"workers", "[");
     for number in 0..scene.host.workers() {
         let Some(worker) = scene.host.worker(number) else { continue };
         let stats = worker.stats;
-        let answered = stats.answered.iter().map(|class| u64::from(class.load(Ordering::Relaxed))).sum();
-        let numbers = [
-            worker.task.into(),
-            worker.connections.into(),
-            answered,
-            stats.sent.load(Ordering::Relaxed),
-            stats.files.load(Ordering::Relaxed).into(),
-            stats.lost.load(Ordering::Relaxed).into(),
-        ];
-        of_worker(sheet, number, layout, &numbers);
+        let mut answered = 0;
+        for class in &stats.answered {
+            answered += u64::from(class.load(Ordering::Relaxed));
+        }
+        of_worker(sheet, number, layout);
+        sheet.number(worker.task.into());
+        sheet.number(worker.connections.into());
+        sheet.number(answered);
+        sheet.number(stats.sent.load(Ordering::Relaxed));
+        count(sheet, &stats.files);
+        count(sheet, &stats.lost);
+        sheet.close("}");
     }
     sheet.close("]");
 }
 
-/// The rows of a worker.
-fn of_worker(sheet: &mut Sheet<'_>, number: usize, layout: &str, numbers: &[u64]) {
-    let name = shown(&number);
-    sheet.named("* Worker ", &name, "\n");
-    sheet.open("", "{");
-    sheet.member("worker", &name, false);
-    (sheet.indent, sheet.width) = ("    - ", 18);
-    sheet.rows(layout, numbers, &[]);
-    sheet.close("}");
+/// The next row, of a worker's counter.
+#[inline(never)]
+fn count(sheet: &mut Sheet, counter: &AtomicU32) {
+    sheet.number(counter.load(Ordering::Relaxed).into());
+}
+
+/// The rows of a worker begin.
+#[inline(never)]
+fn of_worker(sheet: &mut Sheet, number: usize, layout: &'static str) {
+    sheet.open(b"", "{");
+    if sheet.is_json() {
+        sheet.rows("", 0, "worker|n");
+        sheet.number(number as u64);
+    } else {
+        sheet.text("* Worker ");
+        sheet.out.push_decimal(number as u64);
+        sheet.text("\n");
+    }
+    sheet.rows("    - ", 18, layout);
 }
 
 const MEMORY: &str = "Ceiling|nKB
@@ -429,68 +494,71 @@ Its cache|nKB
 Its buffers|nKB
 ";
 
-fn memory(sheet: &mut Sheet<'_>, scene: &Scene<'_>) {
+fn memory(sheet: &mut Sheet, scene: &Scene<'_>) {
     let (host, memory) = (scene.host, scene.host.memory());
-    sheet.width = 19;
-    let numbers = [
-        memory.limit,
-        memory.resident,
-        memory.fixed,
-        memory.plugins,
-        memory.slots,
-        memory.slot,
-        host.connections() as usize,
-        host.capacity() as usize,
-        memory.worker,
-        memory.cache,
-        memory.buffers,
-    ];
-    sheet.rows(MEMORY, &numbers.map(|number| number as u64), &[]);
-    sheet.open("pools", "[");
+    sheet.rows("", 19, MEMORY);
+    sheet.number(memory.limit as u64);
+    sheet.number(memory.resident as u64);
+    sheet.number(memory.fixed as u64);
+    sheet.number(memory.plugins as u64);
+    sheet.number(memory.slots as u64);
+    sheet.number(memory.slot as u64);
+    sheet.number(host.connections().into());
+    sheet.number(host.capacity().into());
+    sheet.number(memory.worker as u64);
+    sheet.number(memory.cache as u64);
+    sheet.number(memory.buffers as u64);
+    sheet.open(b"pools", "[");
     for number in 0..host.workers() {
         let Some(worker) = host.worker(number) else { continue };
-        let (lent, starved) = (&worker.stats.lent, &worker.stats.starved);
-        let numbers = [worker.buffers, lent.load(Ordering::Relaxed), starved.load(Ordering::Relaxed)];
-        of_worker(sheet, number, "Buffers|n\nLent|n\nTimes without|n", &numbers.map(u64::from));
+        of_worker(sheet, number, "Buffers|n\nLent|n\nTimes without|n");
+        sheet.number(worker.buffers.into());
+        count(sheet, &worker.stats.lent);
+        count(sheet, &worker.stats.starved);
+        sheet.close("}");
     }
     sheet.close("]");
 }
 
-const LEVELS: [(&str, LevelFilter); 4] = [
+static LEVELS: [(&str, LevelFilter); 4] = [
     ("error", LevelFilter::Error),
     ("warn", LevelFilter::Warn),
     ("info", LevelFilter::Info),
     ("debug", LevelFilter::Debug),
 ];
 
-fn loglevel(sheet: &mut Sheet<'_>, argument: &str) -> Outcome {
-    let mut name = "other";
-    for (known, level) in LEVELS {
+fn loglevel(sheet: &mut Sheet, argument: &[u8]) -> Outcome {
+    let mut name: &[u8] = b"other";
+    for (known, level) in &LEVELS {
+        let known = known.as_bytes();
         if known == argument {
-            set_level(level);
+            set_level(*level);
         }
-        if level == ::log::max_level() {
+        if *level == ::log::max_level() {
             name = known;
         }
     }
     if !argument.is_empty() && argument != name {
         return fail(sheet, "There is no such level: write error, warn, info or debug");
     }
-    sheet.rows("Log level|t", &[], &[name]);
+    sheet.rows("", 0, "Log level|t");
+    sheet.value(name);
     if !argument.is_empty() {
         sheet.text("Until the next reload or start.\n");
     }
     Outcome::Done
 }
 
-fn log(sheet: &mut Sheet<'_>, scene: &Scene<'_>, argument: &str) -> Outcome {
-    let count = if argument.is_empty() { Some(LOG_LINES) } else { argument.parse().ok() };
-    let Some(count) = count else {
-        return fail(sheet, "The number of lines is a whole number");
-    };
-    sheet.open("lines", "[");
+fn log(sheet: &mut Sheet, scene: &Scene<'_>, argument: &[u8]) -> Outcome {
+    let mut count = if argument.is_empty() { LOG_LINES } else { 0 };
+    for digit in argument {
+        if !digit.is_ascii_digit() {
+            return fail(sheet, "The number of lines is a whole number");
+        }
+        count = count.saturating_mul(10).saturating_add(usize::from(digit - b'0'));
+    }
+    sheet.open(b"lines", "[");
     let there_is = scene.host.recent_lines(count, &mut |line| {
-        let line = std::str::from_utf8(line).unwrap_or("(a line that is not UTF-8)");
         sheet.named("", line, "\n");
         sheet.element(line);
     });

@@ -16,19 +16,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use ::log::{info, warn};
+use crate::log::{info, warn};
 
 use self::commands::{Facts, Scene};
 use self::outbox::Outbox;
 use self::session::{Next, Session};
-use self::start::{Standard, facts, listen, standard};
+use self::sheet::{Form, part};
+use self::start::{Standard, listen, runs_as, standard};
 use crate::config::Config;
 use crate::config::plugins::cheetah::Cheetah as Configured;
 use crate::plugin::events::{Happened, Watch, WatchId, Watches};
 use crate::plugin::hooks::{Needs, Plugin, Worker};
 use crate::plugin::host::Host;
 use crate::sys::Errno;
-use crate::sys::pipe::{enlarge, pipe, read};
+use crate::sys::pipe::{enlarge, pipe, read, write};
 use crate::sys::unix::{LocalListener, user};
 use crate::vhost::live::Live;
 
@@ -52,25 +53,27 @@ const LISTENER: u32 = 0;
 const REPORT: u32 = 1;
 const FIRST: u32 = 2;
 
-/// The shell.
-pub struct Cheetah {
-    configured: Option<Configured>,
+/// The shell, if one is configured. It lives until the process ends, and so nothing needs to know how it is dropped.
+pub struct Cheetah(Option<&'static mut Shell>);
+
+struct Shell {
+    configured: Configured,
     facts: Facts,
     /// Who is let in besides root.
     users: [u32; 2],
     listener: Option<LocalListener>,
-    listener_watch: Option<WatchId>,
     standard: Option<Standard>,
     sessions: [Option<Box<Session>>; SESSIONS_MAX],
-    report: Option<Report>,
+    report: Option<Box<Report>>,
 }
 
 /// What the workers tell of their connections.
 struct Report {
     pipe: OwnedFd,
     watch: WatchId,
-    /// A line that is not whole yet.
-    line: Vec<u8>,
+    /// What was read, up to the end of a line that is not whole yet.
+    bytes: [u8; READ_BYTES],
+    filled: usize,
 }
 
 /// The workers have nothing of it.
@@ -94,54 +97,51 @@ impl Plugin for Cheetah {
     }
 
     fn start(config: &Config, _: usize) -> io::Result<Cheetah> {
-        let configured = config.plugins.cheetah.clone();
-        let (mut listener, mut terminal, mut mode) = (None, None, String::new());
-        match configured.as_ref().map(|configured| configured.place(config)) {
-            None => {}
-            Some(None) => {
-                mode.push_str("STDIN");
-                terminal = standard(config).map_err(|why| warn!("cheetah: no admin shell: {why}")).ok();
-            }
-            Some(Some(place)) => {
-                mode = format!("SERVER @ {}", place.path.display());
+        let Some(configured) = &config.plugins.cheetah else { return Ok(Cheetah(None)) };
+        let shell = Box::leak(Box::new(Shell {
+            configured: configured.clone(),
+            facts: Facts { mode: String::from("STDIN"), user: runs_as(config) },
+            users: [user(); 2],
+            listener: None,
+            standard: None,
+            sessions: [const { None }; SESSIONS_MAX],
+            report: None,
+        }));
+        match configured.place(config) {
+            None => match standard(config) {
+                Ok(standard) => shell.standard = Some(standard),
+                Err(why) => warn!("cheetah: no admin shell: {why}"),
+            },
+            Some(place) => {
+                shell.facts.mode = String::from("SERVER @ ") + &place.path.to_string_lossy();
                 match listen(config, &place) {
-                    Ok(bound) => listener = Some(bound),
+                    Ok(listener) => shell.listener = Some(listener),
                     Err(error) => warn!(
                         "cheetah: no admin shell: {}: {error}; name another path with Socket in [CHEETAH]",
-                        place.path.display()
+                        shell.facts.mode
                     ),
                 }
             }
         }
-        let facts = if configured.is_some() { facts(config, mode) } else { Facts::default() };
-        Ok(Cheetah {
-            configured,
-            facts,
-            users: [user(); 2],
-            listener,
-            listener_watch: None,
-            standard: terminal,
-            sessions: [const { None }; SESSIONS_MAX],
-            report: None,
-        })
+        Ok(Cheetah(Some(shell)))
     }
 
     fn removes_in(&self) -> Option<BorrowedFd<'_>> {
-        self.listener.as_ref().map(LocalListener::directory)
+        self.0.as_ref()?.listener.as_ref().map(LocalListener::directory)
     }
 
     fn run(&mut self, host: &Arc<dyn Host>, watches: &mut Watches) -> io::Result<()> {
-        self.users[1] = user();
-        if let Some(listener) = &self.listener {
-            match watches.add(listener.as_fd(), Watch::Read, LISTENER, 0) {
-                Ok(watch) => self.listener_watch = Some(watch),
-                Err(errno) => warn!("cheetah: no admin shell: {errno}"),
-            }
-            info!("cheetah: admin shell: {}", self.facts.mode);
+        let Some(shell) = &mut self.0 else { return Ok(()) };
+        shell.users[1] = user();
+        if let Some(listener) = &shell.listener {
+            // It is watched until the end.
+            watches.add(listener.as_fd(), Watch::Read, LISTENER, 0)?;
+            info!("cheetah: admin shell: {}", shell.facts.mode);
         }
-        if let Some(Standard { input, output, coloured }) = self.standard.take() {
-            let session = Session::of_terminal(input, output, coloured, Outbox::new()?);
-            self.begin(session, host, watches);
+        if let Some(Standard { input, output, coloured }) = shell.standard.take() {
+            let mut session = Session::new(input, Some(output), Outbox::new()?);
+            session.greet(if coloured { Form::Coloured } else { Form::Plain });
+            shell.begin(session, &**host, watches);
         }
         Ok(())
     }
@@ -151,66 +151,67 @@ impl Plugin for Cheetah {
     }
 
     fn reconfigure(&mut self, live: &Live) -> io::Result<()> {
-        if live.config().plugins.cheetah != self.configured {
+        if live.config().plugins.cheetah.as_ref() != self.0.as_ref().map(|shell| &shell.configured) {
             warn!("cheetah: the change of [CHEETAH] takes effect at the next start");
         }
         Ok(())
     }
 
     fn event(&mut self, key: u32, happened: Happened, host: &Arc<dyn Host>, watches: &mut Watches) {
+        let Some(shell) = &mut self.0 else { return };
+        let host = &**host;
         match key {
-            LISTENER => self.accept(host, watches),
-            REPORT => self.hear_report(happened == Happened::TimedOut, host, watches),
+            LISTENER => shell.accept(host, watches),
+            REPORT => shell.hear_report(happened == Happened::TimedOut, host, watches),
             _ => {
                 let index = ((key - FIRST) / 2) as usize;
-                let Some(Some(session)) = self.sessions.get_mut(index) else { return };
+                let Some(Some(session)) = shell.sessions.get_mut(index) else { return };
                 let goes = match happened {
                     Happened::TimedOut => !session.timed_out(),
                     Happened::Failed => true,
                     _ => false,
                 };
-                self.pump(index, goes, host, watches);
+                shell.pump(index, goes, host, watches);
                 // Who has taken some has room for more.
-                self.hear_report(false, host, watches);
+                shell.hear_report(false, host, watches);
             }
         }
     }
 
     fn stop(&mut self) {
-        for session in self.sessions.iter_mut().flatten() {
+        let Some(shell) = &mut self.0 else { return };
+        for session in shell.sessions.iter_mut().flatten() {
             session.farewell("\nThe server stops.\n");
         }
-        if let Some(listener) = self.listener.take() {
+        if let Some(listener) = &shell.listener {
             listener.remove();
         }
     }
 }
 
-impl Cheetah {
+impl Shell {
     /// Takes in who waits, if they may come in and there is room.
-    fn accept(&mut self, host: &Arc<dyn Host>, watches: &mut Watches) {
+    fn accept(&mut self, host: &dyn Host, watches: &mut Watches) {
         for _ in 0..ACCEPTS_A_TURN {
             let Some(Ok((socket, peer))) = self.listener.as_ref().map(LocalListener::accept) else { return };
-            let refusal = match self.sessions.iter().any(Option::is_none) {
-                _ if peer.uid != 0 && !self.users.contains(&peer.uid) => {
-                    info!("cheetah: user {} (process {}) was turned away", peer.uid, peer.pid);
-                    "cheetah: only root and the user of the server may come in\n"
-                }
-                true => match Outbox::new() {
-                    Ok(out) => {
-                        self.begin(Session::new(socket, out), host, watches);
-                        continue;
-                    }
-                    Err(_) => "cheetah: no memory\n",
-                },
-                false => "cheetah: there are four clients already\n",
+            let refusal = if peer.uid != 0 && !self.users.contains(&peer.uid) {
+                info!("cheetah: user {} (process {}) was turned away", peer.uid, peer.pid);
+                "cheetah: only root and the user of the server may come in\n"
+            } else if self.sessions.iter().all(Option::is_some) {
+                "cheetah: there are four clients already\n"
+            } else if let Ok(out) = Outbox::new() {
+                self.begin(Session::new(socket, None, out), host, watches);
+                continue;
+            } else {
+                "cheetah: no memory\n"
             };
-            let _ = crate::sys::pipe::write(socket.as_fd(), refusal.as_bytes());
+            let _ = write(socket.as_fd(), refusal.as_bytes());
         }
     }
 
     /// Gives a session its place, and does what there is to do for it.
-    fn begin(&mut self, mut session: Session, host: &Arc<dyn Host>, watches: &mut Watches) {
+    #[inline(never)]
+    fn begin(&mut self, mut session: Box<Session>, host: &dyn Host, watches: &mut Watches) {
         let Some(index) = self.sessions.iter().position(Option::is_none) else { return };
         let key = FIRST + 2 * index as u32;
         let watch = match watches.add(session.input(), Watch::Changes, key, 0) {
@@ -221,12 +222,13 @@ impl Cheetah {
         let output = session.output().and_then(|output| watches.add(output, Watch::Changes, key + 1, 0).ok());
         session.watched(Some(watch), output);
         if let Some(place) = self.sessions.get_mut(index) {
-            *place = Some(Box::new(session));
+            *place = Some(session);
         }
         self.pump(index, false, host, watches);
     }
 
-    fn pump(&mut self, index: usize, goes: bool, host: &Arc<dyn Host>, watches: &mut Watches) {
+    #[inline(never)]
+    fn pump(&mut self, index: usize, goes: bool, host: &dyn Host, watches: &mut Watches) {
         let Some(place) = self.sessions.get_mut(index) else { return };
         let Some(session) = place else { return };
         let scene = Scene { host, facts: &self.facts };
@@ -237,86 +239,92 @@ impl Cheetah {
             session.not_told(why);
             next = session.pump(&scene, watches);
         }
-        if next == Next::Drop
-            && let Some(session) = place.take()
-        {
+        if next == Next::Drop {
             session.end(watches);
+            *place = None;
         }
     }
 
     /// Passes on what the workers tell, to all who wait for it and as fast as they take it.
-    fn hear_report(&mut self, late: bool, host: &Arc<dyn Host>, watches: &mut Watches) {
+    #[inline(never)]
+    fn hear_report(&mut self, late: bool, host: &dyn Host, watches: &mut Watches) {
         let Some(mut report) = self.report.take() else { return };
         let mut over = late;
         while !over {
-            self.pump_waiting(host, watches);
-            if self.sessions.iter().flatten().any(|session| session.waits() && !session.has_room(READ_ROOM)) {
-                break;
+            if self.pump_waiting(None, host, watches) {
+                self.report = Some(report);
+                return;
             }
-            let mut bytes = [0; READ_BYTES];
-            match read(report.pipe.as_fd(), &mut bytes) {
+            let room = report.bytes.get_mut(report.filled..).unwrap_or_default();
+            match read(report.pipe.as_fd(), room) {
                 Ok(0) => over = true,
                 Ok(count) => {
-                    report.line.extend_from_slice(bytes.get(..count).unwrap_or_default());
-                    self.tell(&mut report.line);
+                    report.filled += count;
+                    self.tell(&mut report);
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
+                Err(Errno::AGAIN) => {
+                    self.report = Some(report);
+                    return;
+                }
                 Err(_) => over = true,
             }
         }
-        if !over {
-            self.report = Some(report);
-            return;
-        }
         watches.remove(report.watch, report.pipe.as_fd());
+        self.pump_waiting(Some(host.connections()), host, watches);
+    }
+
+    /// Sends what there is to those who wait for the workers; says whether one of them has no room for more. `told` = there is no
+    /// more, of so many.
+    #[inline(never)]
+    fn pump_waiting(&mut self, told: Option<u32>, host: &dyn Host, watches: &mut Watches) -> bool {
+        let mut full = false;
         for index in 0..SESSIONS_MAX {
             if let Some(Some(session)) = self.sessions.get_mut(index)
                 && session.waits()
             {
-                session.told(host.connections());
+                if let Some(connections) = told {
+                    session.told(connections);
+                }
                 self.pump(index, false, host, watches);
             }
-        }
-    }
-
-    /// Sends what there is to those who wait for the workers.
-    fn pump_waiting(&mut self, host: &Arc<dyn Host>, watches: &mut Watches) {
-        for index in 0..SESSIONS_MAX {
-            if self.sessions.get(index).and_then(Option::as_ref).is_some_and(|session| session.waits()) {
-                self.pump(index, false, host, watches);
+            if let Some(Some(session)) = self.sessions.get(index) {
+                full |= session.waits() && !session.has_room(READ_ROOM);
             }
         }
+        full
     }
 
     /// Takes the whole lines.
-    fn tell(&mut self, lines: &mut Vec<u8>) {
-        let mut rest: &[u8] = lines;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let (line, behind) = rest.split_at_checked(end).unwrap_or((rest, b""));
-            let line = std::str::from_utf8(line).unwrap_or_default();
-            self.sessions.iter_mut().flatten().for_each(|session| session.tell(line));
-            rest = behind.get(1..).unwrap_or_default();
+    fn tell(&mut self, report: &mut Report) {
+        let read = report.bytes.get(..report.filled).unwrap_or_default();
+        let Some(end) = read.iter().rposition(|byte| *byte == b'\n') else { return };
+        let mut lines = read.get(..end).unwrap_or_default();
+        while !lines.is_empty() {
+            let line = part(&mut lines, b'\n');
+            for session in self.sessions.iter_mut().flatten() {
+                session.tell(line);
+            }
         }
-        let used = lines.len() - rest.len();
-        lines.drain(..used);
+        report.bytes.copy_within(end + 1..report.filled, 0);
+        report.filled -= end + 1;
     }
 }
 
 /// Has the workers tell of their connections.
-fn ask(report: &mut Option<Report>, host: &Arc<dyn Host>, watches: &mut Watches) -> Result<(), &'static str> {
+fn ask(report: &mut Option<Box<Report>>, host: &dyn Host, watches: &mut Watches) -> Result<(), &'static str> {
     const BUSY: &str = "The workers are telling of their connections already: try again";
+    const NONE: &str = "There is no descriptor for a pipe";
     if report.is_some() {
         return Err(BUSY);
     }
-    let (reader, writer) = pipe().map_err(|_| "There is no descriptor for a pipe")?;
+    let Ok((reader, writer)) = pipe() else { return Err(NONE) };
     enlarge(reader.as_fd(), REPORT_ROOM);
-    let added = watches.add(reader.as_fd(), Watch::Changes, REPORT, REPORT_MS);
-    let watch = added.map_err(|_| "The pipe can not be watched")?;
+    let Ok(watch) = watches.add(reader.as_fd(), Watch::Changes, REPORT, REPORT_MS) else { return Err(NONE) };
     if !host.tell_connections(writer) {
         watches.remove(watch, reader.as_fd());
         return Err(BUSY);
     }
-    *report = Some(Report { pipe: reader, watch, line: Vec::new() });
+    *report = Some(Box::new(Report { pipe: reader, watch, bytes: [0; READ_BYTES], filled: 0 }));
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::commands::{Outcome, Scene, fail, perform, wants_json};
 use super::outbox::{Outbox, ROOM};
 use super::protocol::{END, HELLO, LINE_MAX, OFTEN, START};
-use super::sheet::{Form, Sheet, cut, parts};
+use super::sheet::{Form, Sheet, part};
 use crate::http::output::Sink;
 use crate::plugin::events::{WatchId, Watches};
 use crate::sys::Errno;
@@ -23,7 +23,7 @@ const IDLE_MS: u32 = 10 * 60 * 1000;
 const SLOW_MS: u32 = 30_000;
 
 /// What a line about a connection holds, and in how many columns it is shown; below 0 what JSON quotes.
-const COLUMNS: [(&str, i8); 7] =
+static COLUMNS: [(&str, i8); 7] =
     [("worker", 8), ("address", -40), ("port", 7), ("state", -10), ("age_ms", 12), ("bytes", 14), ("requests", 0)];
 
 /// What kind of client it is.
@@ -52,7 +52,6 @@ pub(super) enum Next {
 
 /// How far the answer to `connections` has got.
 struct Tally {
-    form: Form,
     shown: u32,
     left_out: u32,
 }
@@ -64,8 +63,10 @@ pub(super) struct Session {
     output: Option<OwnedFd>,
     watch: Option<WatchId>,
     output_watch: Option<WatchId>,
-    out: Outbox,
+    sheet: Sheet,
     mode: Mode,
+    /// Bytes that waited to be sent when the answer began.
+    before: usize,
     line: [u8; LINE_MAX],
     filled: usize,
     /// The rest of a line that is too long is passed over.
@@ -80,15 +81,16 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A client of the socket.
-    pub(super) fn new(socket: OwnedFd, out: Outbox) -> Session {
-        Session {
-            input: socket,
-            output: None,
+    /// A client: of the socket, or whoever started the server, on its standard input and output.
+    pub(super) fn new(input: OwnedFd, output: Option<OwnedFd>, out: Outbox) -> Box<Session> {
+        Box::new(Session {
+            input,
+            output,
             watch: None,
             output_watch: None,
-            out,
+            sheet: Sheet::new(out),
             mode: Mode::Unknown,
+            before: 0,
             line: [0; LINE_MAX],
             filled: 0,
             skips: false,
@@ -96,14 +98,7 @@ impl Session {
             closing: false,
             goes_on: false,
             tally: None,
-        }
-    }
-
-    /// Whoever started the server, on its standard input and output.
-    pub(super) fn of_terminal(input: OwnedFd, output: OwnedFd, coloured: bool, out: Outbox) -> Session {
-        let mut session = Session { output: Some(output), ..Session::new(input, out) };
-        session.greet(if coloured { Form::Coloured } else { Form::Plain });
-        session
+        })
     }
 
     /// Where it is read from.
@@ -121,20 +116,20 @@ impl Session {
         (self.watch, self.output_watch) = (watch, output);
     }
 
-    /// Ends it. What it has not been sent is lost.
-    pub(super) fn end(mut self, watches: &mut Watches) {
-        let watches_of_it = [self.watch.take(), self.output_watch.take()];
-        for (watch, fd) in watches_of_it.into_iter().zip([Some(self.input()), self.output()]) {
-            if let (Some(watch), Some(fd)) = (watch, fd) {
-                watches.remove(watch, fd);
-            }
+    /// Watches it no longer. What it has not been sent is lost.
+    pub(super) fn end(&mut self, watches: &mut Watches) {
+        if let Some(watch) = self.watch.take() {
+            watches.remove(watch, self.input.as_fd());
+        }
+        if let (Some(watch), Some(output)) = (self.output_watch.take(), &self.output) {
+            watches.remove(watch, output.as_fd());
         }
     }
 
     /// Says a last word, as far as there is room, and no more.
     pub(super) fn farewell(&mut self, word: &str) {
-        self.out.end();
-        self.out.push(word.as_bytes());
+        self.sheet.out.end();
+        self.sheet.out.push(word.as_bytes());
         let _ = self.flush();
     }
 
@@ -143,7 +138,7 @@ impl Session {
         if std::mem::take(&mut self.goes_on) {
             return true;
         }
-        if self.mode == Mode::Unknown && self.out.len() == 0 {
+        if self.mode == Mode::Unknown && self.sheet.out.len() == 0 {
             self.greet(Form::Plain);
             return true;
         }
@@ -157,7 +152,7 @@ impl Session {
         let limit = match self.mode {
             _ if self.goes_on => OFTEN,
             _ if self.tally.is_some() || self.output.is_some() => 0,
-            _ if self.out.len() > 0 => SLOW_MS,
+            _ if self.sheet.out.len() > 0 => SLOW_MS,
             Mode::Unknown => GREETING_MS,
             _ => IDLE_MS,
         };
@@ -174,7 +169,7 @@ impl Session {
             if self.flush().is_err() {
                 return Next::Drop;
             }
-            if self.out.len() > 0 || self.tally.is_some() {
+            if self.sheet.out.len() > 0 || self.tally.is_some() {
                 return Next::Keep;
             }
             if self.closing {
@@ -204,10 +199,10 @@ impl Session {
 
     /// Sends what there is to send, as far as it goes.
     fn flush(&mut self) -> Result<(), Errno> {
-        while self.out.len() > 0 {
+        while self.sheet.out.len() > 0 {
             let to = self.output.as_ref().unwrap_or(&self.input);
-            match write(to.as_fd(), self.out.pending()) {
-                Ok(count) => self.out.sent(count),
+            match write(to.as_fd(), self.sheet.out.pending()) {
+                Ok(count) => self.sheet.out.sent(count),
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) if self.output.is_some() && is_background(errno) => break,
@@ -222,7 +217,9 @@ impl Session {
         if self.filled == LINE_MAX {
             self.filled = 0;
             if !std::mem::replace(&mut self.skips, true) {
-                self.answer_failure("The line is too long: at most 1023 bytes");
+                self.begin(self.mode == Mode::Machine);
+                fail(&mut self.sheet, "The line is too long: at most 1023 bytes");
+                self.finish(false);
             }
             return Ok(());
         }
@@ -260,125 +257,105 @@ impl Session {
 
     /// Answers a line. True = the connections are asked for.
     fn hear(&mut self, line: &[u8], scene: &Scene<'_>) -> bool {
-        let (hello, words) = match line.split_first() {
-            Some((&HELLO, words)) if self.mode == Mode::Unknown => (true, words),
-            _ => (false, line),
-        };
-        let Ok(words) = std::str::from_utf8(words).map(str::trim_ascii) else {
-            self.greet_if_new();
-            self.answer_failure("The line is not UTF-8");
-            return false;
-        };
-        if hello {
-            self.out.push(&[START]);
-            match cut(words, b' ') {
-                ("run", command) => {
-                    self.mode = Mode::Once;
-                    return self.answer(command, scene);
+        if self.mode == Mode::Unknown {
+            if let Some((&HELLO, words)) = line.split_first() {
+                let mut command = words.trim_ascii();
+                self.sheet.out.push(&[START]);
+                match part(&mut command, b' ') {
+                    b"run" => {
+                        self.mode = Mode::Once;
+                        return self.answer(command, scene);
+                    }
+                    b"tty" => self.greet(Form::Coloured),
+                    _ => self.greet(Form::Plain),
                 }
-                ("tty", _) => self.greet(Form::Coloured),
-                _ => self.greet(Form::Plain),
+                return false;
             }
-            return false;
+            if wants_json(line.trim_ascii()) {
+                self.mode = Mode::Machine;
+            } else {
+                self.greet(Form::Plain);
+            }
         }
-        if self.mode == Mode::Unknown && wants_json(words) {
-            self.mode = Mode::Machine;
-        }
-        self.greet_if_new();
-        if words.is_empty() {
+        let line = line.trim_ascii();
+        if line.is_empty() {
             self.prompt();
             return false;
         }
-        self.answer(words, scene)
-    }
-
-    fn greet_if_new(&mut self) {
-        if self.mode == Mode::Unknown {
-            self.greet(Form::Plain);
-        }
+        self.answer(line, scene)
     }
 
     /// Begins a shell.
-    fn greet(&mut self, form: Form) {
+    #[inline(never)]
+    pub(super) fn greet(&mut self, form: Form) {
         self.mode = Mode::Shell(form);
-        self.out.begin();
-        let mut sheet = Sheet::new(&mut self.out, form);
-        sheet.text("\n");
-        sheet.heading("   ****** Welcome to Cheetah!, the Monkey Shell :) ******");
-        sheet.text("\n   Type 'help' or '\\h' for the commands, 'quit' to leave.\n\n");
+        self.sheet.begin(form);
+        self.sheet.text("\n");
+        self.sheet.heading("   ****** Welcome to Cheetah!, the Monkey Shell :) ******");
+        self.sheet.text("\n   Type 'help' or '\\h' for the commands, 'quit' to leave.\n\n");
         self.prompt();
     }
 
+    #[inline(never)]
     fn prompt(&mut self) {
-        self.out.end();
+        self.sheet.out.end();
         match self.mode {
-            Mode::Shell(Form::Coloured) => self.out.push(b"\x1b[1;32mcheetah>\x1b[0m "),
-            Mode::Shell(_) => self.out.push(b"cheetah> "),
+            Mode::Shell(Form::Coloured) => self.sheet.out.push(b"\x1b[1;32mcheetah>\x1b[0m "),
+            Mode::Shell(_) => self.sheet.out.push(b"cheetah> "),
             _ => {}
         }
     }
 
-    fn form(&self, json: bool) -> Form {
-        match self.mode {
+    /// An answer begins.
+    fn begin(&mut self, json: bool) {
+        self.before = self.sheet.out.len();
+        self.sheet.begin(match self.mode {
             _ if json => Form::Json,
             Mode::Shell(form) => form,
             _ => Form::Plain,
-        }
+        });
     }
 
-    fn answer(&mut self, line: &str, scene: &Scene<'_>) -> bool {
-        let form = self.form(wants_json(line));
-        let before = self.out.len();
-        self.out.begin();
-        let mut sheet = Sheet::new(&mut self.out, form);
-        sheet.open("", "{");
-        let outcome = match line.is_empty() {
-            true => fail(&mut sheet, "No command"),
-            false => perform(line, &mut sheet, scene),
-        };
+    #[inline(never)]
+    fn answer(&mut self, line: &[u8], scene: &Scene<'_>) -> bool {
+        self.begin(wants_json(line));
+        let outcome = perform(line, &mut self.sheet, scene);
         if outcome == Outcome::Connections {
-            self.tally = Some(Tally { form, shown: 0, left_out: 0 });
-            COLUMNS.into_iter().for_each(|(label, width)| sheet.column(label, usize::from(width.unsigned_abs())));
-            sheet.text("\n");
-            sheet.open("connections", "[");
+            self.tally = Some(Tally { shown: 0, left_out: 0 });
+            for (label, width) in &COLUMNS {
+                self.sheet.column(label.as_bytes(), usize::from(width.unsigned_abs()));
+            }
+            self.sheet.text("\n");
+            self.sheet.open(b"connections", "[");
             return true;
         }
-        sheet.close("}\n");
         if outcome == Outcome::Quit {
-            sheet.text("Cheetah says: Good Bye!\n");
+            self.sheet.text("Cheetah says: Good Bye!\n");
             self.closing = true;
         }
-        self.finish(before, form, outcome != Outcome::Failed);
+        self.finish(outcome != Outcome::Failed);
         false
     }
 
-    fn answer_failure(&mut self, why: &str) {
-        let (form, before) = (self.form(self.mode == Mode::Machine), self.out.len());
-        self.out.begin();
-        let mut sheet = Sheet::new(&mut self.out, form);
-        sheet.open("", "{");
-        fail(&mut sheet, why);
-        sheet.close("}\n");
-        self.finish(before, form, false);
-    }
-
-    /// The end of an answer that began when `before` bytes waited to be sent.
-    fn finish(&mut self, before: usize, form: Form, done: bool) {
-        let left_out = self.out.end();
-        if left_out && form == Form::Json {
+    /// The end of an answer.
+    #[inline(never)]
+    fn finish(&mut self, done: bool) {
+        self.sheet.close("}\n");
+        let left_out = self.sheet.out.end();
+        if left_out && self.sheet.is_json() {
             // Half an object is of no use.
-            self.out.cut(before);
-            self.out.push(b"{\"error\": \"The answer is longer than 32 KB\"}\n");
+            self.sheet.out.cut(self.before);
+            self.sheet.out.push(b"{\"error\": \"The answer is longer than 32 KB\"}\n");
         } else if left_out {
-            self.out.push(b"\n... the rest is left out: the answer is longer than 32 KB\n");
+            self.sheet.out.push(b"\n... the rest is left out: the answer is longer than 32 KB\n");
         }
         match self.mode {
             Mode::Once => {
-                self.out.push(&[END, if done && !left_out { b'0' } else { b'1' }]);
+                self.sheet.out.push(&[END, if done && !left_out { b'0' } else { b'1' }]);
                 self.closing = true;
             }
             Mode::Shell(_) if !self.closing => {
-                self.out.push(b"\n");
+                self.sheet.out.push(b"\n");
                 self.prompt();
             }
             _ => {}
@@ -392,46 +369,46 @@ impl Session {
 
     /// Whether there is room for so many bytes.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.out.len() + bytes <= ROOM
+        self.sheet.out.len() + bytes <= ROOM
     }
 
     /// Is told of a connection: `worker address port state age bytes requests`.
-    pub(super) fn tell(&mut self, line: &str) {
+    pub(super) fn tell(&mut self, mut line: &[u8]) {
         let Some(tally) = &mut self.tally else { return };
-        let before = self.out.len();
-        let mut sheet = Sheet::resume(&mut self.out, tally.form, tally.shown > 0);
-        sheet.open("", "{");
-        for ((label, width), word) in COLUMNS.into_iter().zip(parts(line, b' ')) {
-            sheet.member(label, word, width < 0);
-            sheet.column(word, usize::from(width.unsigned_abs()));
+        let before = self.sheet.out.len();
+        self.sheet.open(b"", "{");
+        for (label, width) in &COLUMNS {
+            let word = part(&mut line, b' ');
+            self.sheet.member(label.as_bytes(), word, *width < 0);
+            self.sheet.column(word, usize::from(width.unsigned_abs()));
         }
-        sheet.close("}");
-        sheet.text("\n");
-        match self.out.keep_whole(before) {
+        self.sheet.close("}");
+        self.sheet.text("\n");
+        match self.sheet.out.keep_whole(before) {
             true => tally.shown += 1,
-            false => tally.left_out += 1,
+            false => {
+                tally.left_out += 1;
+                self.sheet.resume(tally.shown > 0);
+            }
         }
     }
 
     /// There are no more, of so many in all.
     pub(super) fn told(&mut self, connections: u32) {
-        let Some(Tally { form, shown, left_out }) = self.tally.take() else { return };
-        self.out.end();
-        let mut sheet = Sheet::resume(&mut self.out, form, shown > 0);
-        sheet.close("]");
-        let numbers = [shown.into(), connections.max(shown + left_out).into()];
-        sheet.rows("Shown|n\nOf|n", &numbers, &[]);
-        sheet.close("}\n");
-        self.finish(0, form, true);
+        let Some(Tally { shown, left_out }) = self.tally.take() else { return };
+        self.sheet.out.end();
+        self.sheet.close("]");
+        self.sheet.rows("", 0, "Shown|n\nOf|n");
+        self.sheet.number(shown.into());
+        self.sheet.number(connections.max(shown + left_out).into());
+        self.finish(true);
     }
 
     /// The connections can not be had.
     pub(super) fn not_told(&mut self, why: &str) {
-        let Some(Tally { form, .. }) = self.tally.take() else { return };
-        let mut sheet = Sheet::resume(&mut self.out, form, false);
-        sheet.close("]");
-        fail(&mut sheet, why);
-        sheet.close("}\n");
-        self.finish(0, form, false);
+        self.tally = None;
+        self.sheet.close("]");
+        fail(&mut self.sheet, why);
+        self.finish(false);
     }
 }

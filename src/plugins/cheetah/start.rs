@@ -1,16 +1,15 @@
 //! What the shell does while it has the rights of whoever started the server.
 
-use std::io::{self, IsTerminal};
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::parent_id;
 
-use super::commands::Facts;
 use crate::config::Config;
 use crate::config::plugins::cheetah::Place;
-use crate::sys::credentials::{lookup_user, user_name};
-use crate::sys::process::{kernel_release, parent_of};
+use crate::sys::credentials::lookup_user;
+use crate::sys::process::parent_of;
 use crate::sys::unix::{
-    Credentials, LocalListener, ignore_terminal_stops, is_pipe, make_directory, reopen_standard, user,
+    Credentials, LocalError, LocalListener, ignore_terminal_stops, is_pipe, make_directory, reopen_standard, user,
 };
 
 /// Standard input and output of the server, opened anew.
@@ -36,11 +35,12 @@ pub(super) fn standard(config: &Config) -> Result<Standard, &'static str> {
 }
 
 /// Makes the socket, for the user that the server will be.
-pub(super) fn listen(config: &Config, place: &Place) -> io::Result<LocalListener> {
+pub(super) fn listen(config: &Config, place: &Place) -> Result<LocalListener, LocalError> {
     let server = &config.server;
     let mut owner = None;
     if let Some(name) = server.user.as_deref().filter(|_| user() == 0) {
-        owner = lookup_user(name)?.map(|identity| (identity.uid, identity.gid));
+        // One that can not be looked up is told of when the server is to become it.
+        owner = lookup_user(name).ok().flatten().map(|identity| (identity.uid, identity.gid));
     }
     if let Some(dir) = place.make {
         make_directory(dir, owner)?;
@@ -50,8 +50,11 @@ pub(super) fn listen(config: &Config, place: &Place) -> io::Result<LocalListener
     LocalListener::bind(&place.path, owner, &sibling)
 }
 
-/// What may be out of reach once the server is confined.
-pub(super) fn facts(config: &Config, mode: String) -> Facts {
-    let name = config.server.user.clone().filter(|_| user() == 0);
-    Facts { mode, user: name.unwrap_or_else(|| user_name(user())), kernel: kernel_release() }
+/// Whom the server will run as: a name, or the number of an account that nobody has named here.
+pub(super) fn runs_as(config: &Config) -> String {
+    match (user(), &config.server.user) {
+        (0, Some(name)) => name.clone(),
+        (0, None) => String::from("root"),
+        (number, _) => number.to_string(),
+    }
 }

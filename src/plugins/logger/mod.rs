@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ::log::warn;
+use crate::log::warn;
 
 use crate::config::Config;
 use crate::config::plugins::logger::{Destination, Format, SiteLogs, destinations};
@@ -231,6 +231,7 @@ fn bytes(config: &Config, workers: usize) -> usize {
 
 impl Plugin for Logger {
     const NAME: &'static str = "logger";
+    const STAGES: &'static [u8] = &[40];
     type Worker = Worker;
 
     fn needs(config: &Config, _: usize) -> Needs {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ::log::{info, warn};
+use crate::log::{info, warn};
 
 use crate::http::output::{Sink, Text};
 use crate::log::{ring, to_syslog};

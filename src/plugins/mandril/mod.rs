@@ -44,6 +44,7 @@ fn places_of(config: &Config) -> usize {
 
 impl Plugin for Mandril {
     const NAME: &'static str = "mandril";
+    const STAGES: &'static [u8] = &[10, 20];
     type Worker = Guard;
 
     fn needs(config: &Config, _: usize) -> Needs {

@@ -4,6 +4,7 @@
 //! is written a few lines at a time, so that its size does not depend on how many workers there are.
 
 mod json;
+mod numbers;
 mod text;
 
 use std::io;

@@ -1,6 +1,6 @@
 //! SIGHUP with a keeper: the server changes what it can in place; for the rest another one takes over the sockets.
 
-use ::log::{error, info};
+use crate::log::{error, info};
 
 use super::{Keeper, Next};
 use crate::server::boot::Plan;
