@@ -3,7 +3,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -577,6 +577,39 @@ fn standard_error_and_memory() {
     thread::sleep(Duration::from_millis(1500));
     server.signal("TERM");
     assert_eq!(server.ended(), Some(0));
+}
+
+#[cfg(feature = "plugin-cheetah")]
+#[test]
+fn the_admin_shell_shows_the_ring() {
+    let setup = setup(&["Target memory:1"]).server("MemoryLimit 9000");
+    setup.dir.write("conf/plugins/cheetah/cheetah.conf", "[CHEETAH]\n    Listen SERVER\n    Socket ../run.sock\n");
+    let server = setup.start();
+    let socket = server.dir.path("run.sock");
+    let log = |count: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_monkey"));
+        command.args(["cheetah", "-s", socket.to_str().expect("a path"), "log", count]);
+        Server::run_to_end(command).out
+    };
+    let shown = |ends: &[&str], count: &str| {
+        let there = eventually(|| {
+            let out = log(count);
+            out.lines().count() == ends.len() && out.lines().zip(ends).all(|(line, end)| line.ends_with(end))
+        });
+        assert!(there, "not {ends:?} but\n{}", log(count));
+    };
+    let mut client = server.client();
+    client.get("/a.txt").is(200);
+    client.get("/nothing").is(404);
+    shown(&["] GET /a.txt HTTP/1.1 200 5", "] [error 404] Not Found /nothing"], "20");
+    shown(&["] [error 404] Not Found /nothing"], "1");
+    // Many times round: only whole lines, the newest last.
+    (0..100).for_each(|_| _ = client.get("/nothing").is(404));
+    client.get("/a.txt").is(200);
+    shown(&["] [error 404] Not Found /nothing", "] GET /a.txt HTTP/1.1 200 5"], "2");
+    let all = log("500");
+    assert!((10..20).contains(&all.lines().count()), "{all}");
+    assert!(all.lines().all(|line| line.starts_with("127.0.0.1 - [")), "{all}");
 }
 
 #[test]

@@ -42,25 +42,32 @@ pub fn push(mut bytes: &[u8]) {
     }
 }
 
-/// Calls `read` with what is in the ring, the oldest whole line first, in one piece or in two. False = there is no ring. `read` is to
-/// be quick: whoever writes logs waits for it.
-pub fn read(read: &mut dyn FnMut(&[u8])) -> bool {
-    let ring = RING.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(Ring { room, at, full }) = &*ring else { return false };
-    let (newer, older) = room.split_at_checked(*at).unwrap_or((room, b""));
-    let mut pieces = if *full { [older, newer] } else { [newer, b""] };
-    if *full {
+/// Calls `each` with the last `count` whole lines of the ring, without their ends, the oldest first. False = there is no ring. `each` is
+/// to be quick: whoever writes logs waits for it.
+pub fn last_lines(count: usize, each: &mut dyn FnMut(&[u8])) -> bool {
+    let mut ring = RING.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(Ring { room, at, full }) = &mut *ring else { return false };
+    let mut content = if *full {
+        // Turned until the oldest byte is the first, so that no line is in two pieces.
+        let (newer, older) = room.split_at_mut_checked(*at).unwrap_or_default();
+        newer.reverse();
+        older.reverse();
+        room.reverse();
+        *at = 0;
         // The oldest line has lost its beginning.
-        for piece in &mut pieces {
-            let end = piece.iter().position(|&byte| byte == b'\n');
-            *piece = end.and_then(|end| piece.get(end + 1..)).unwrap_or_default();
-            if end.is_some() {
-                break;
-            }
+        let end = room.iter().position(|&byte| byte == b'\n');
+        end.and_then(|end| room.get(end + 1..)).unwrap_or_default()
+    } else {
+        room.get(..*at).unwrap_or_default()
+    };
+    let there = content.iter().filter(|&&byte| byte == b'\n').count();
+    for number in 0..there {
+        let Some(end) = content.iter().position(|&byte| byte == b'\n') else { break };
+        let (line, rest) = content.split_at_checked(end).unwrap_or_default();
+        if there - number <= count {
+            each(line);
         }
-    }
-    for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
-        read(piece);
+        content = rest.get(1..).unwrap_or_default();
     }
     true
 }
@@ -70,8 +77,8 @@ mod tests {
     use super::*;
 
     fn content() -> Option<String> {
-        let mut all = Vec::new();
-        read(&mut |bytes| all.extend_from_slice(bytes)).then(|| String::from_utf8(all).unwrap())
+        let mut all = String::new();
+        last_lines(usize::MAX, &mut |line| all += &format!("{}\n", str::from_utf8(line).unwrap())).then_some(all)
     }
 
     // One test, for there is one ring in the process.
@@ -88,6 +95,8 @@ mod tests {
         assert_eq!(content().as_deref(), Some("one\ntwo\nthree\nfour\n"));
         push(b"5\n");
         assert_eq!(content().as_deref(), Some("two\nthree\nfour\n5\n"));
+        let mut last = Vec::new();
+        assert!(last_lines(2, &mut |line| last.push(line.to_vec())) && last == [&b"four"[..], b"5"]);
         for number in 0..100 {
             push(format!("line {number}\n").as_bytes());
             let content = content().unwrap();

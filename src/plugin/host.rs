@@ -75,8 +75,5 @@ pub trait Host: Send + Sync {
     /// under way already.
     fn tell_connections(&self, pipe: OwnedFd) -> bool;
     /// Gives the last `count` lines of the log that is kept in memory, oldest first. False = none is.
-    fn recent_lines(&self, count: usize, each: &mut dyn FnMut(&[u8])) -> bool {
-        let _ = (count, each);
-        false
-    }
+    fn recent_lines(&self, count: usize, each: &mut dyn FnMut(&[u8])) -> bool;
 }

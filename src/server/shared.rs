@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::HEADROOM;
+use crate::log::ring;
 use crate::plugin::host::{Host, MemoryState, WorkerState};
 use crate::plugin::stats::{Totals, WorkerStats};
 use crate::server::addresses::Addresses;
@@ -272,5 +273,9 @@ impl Host for Shared {
         self.reports.fetch_add(1, Ordering::Release);
         self.wake_workers();
         true
+    }
+
+    fn recent_lines(&self, count: usize, each: &mut dyn FnMut(&[u8])) -> bool {
+        ring::last_lines(count, each)
     }
 }

@@ -27,6 +27,14 @@ impl Wake {
         unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
+    /// Waits up to `milliseconds` until the descriptor is readable; true if it is.
+    pub fn wait(&self, milliseconds: u32) -> bool {
+        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let limit = libc::c_int::try_from(milliseconds).unwrap_or(libc::c_int::MAX);
+        // SAFETY: one initialised pollfd that outlives the call.
+        unsafe { libc::poll(&mut poll, 1, limit) == 1 }
+    }
+
     /// Makes the descriptor not readable; true if it was. What the waker has published before is to be looked at after.
     pub fn clear(&self) -> bool {
         read_counter(self.fd.as_fd()) != 0
@@ -54,9 +62,9 @@ mod tests {
                 scope.spawn(|| wake.wake());
             }
         });
-        assert!(readable(wake.as_fd(), 0));
+        assert!(readable(wake.as_fd(), 0) && wake.wait(0));
         assert!(wake.clear());
-        assert!(!readable(wake.as_fd(), 0));
+        assert!(!readable(wake.as_fd(), 0) && !wake.wait(1));
         assert!(!wake.clear());
     }
 }

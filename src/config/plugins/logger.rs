@@ -1,7 +1,7 @@
 //! `[LOGGER]` of a site and plugins/logger/logger.conf: where access and error lines go, and in which form.
 #![cfg_attr(not(feature = "plugin-logger"), allow(dead_code, unused_imports))] // The sections are known all the same, to be refused with the reason.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::Config;
 use super::super::check::{Values, number as decimal};
@@ -108,7 +108,7 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub enum Destination {
     /// A file: its path as it is seen from outside of a chroot, absolute and without `.` and `..`.
-    File(Box<str>),
+    File(PathBuf),
     /// The system log.
     Syslog,
     /// Standard error.
@@ -122,7 +122,8 @@ impl PartialEq for Destination {
     #[inline(never)]
     fn eq(&self, other: &Destination) -> bool {
         match (self, other) {
-            (Destination::File(one), Destination::File(other)) => one == other,
+            // They are normal: what is one file is one text.
+            (Destination::File(one), Destination::File(other)) => one.as_os_str() == other.as_os_str(),
             (Destination::Syslog, Destination::Syslog)
             | (Destination::Stderr, Destination::Stderr)
             | (Destination::Memory, Destination::Memory) => true,
@@ -238,64 +239,53 @@ fn target(entry: &RawEntry<'_>, out: &mut Findings) -> Option<(Destination, usiz
 /// A file as it is seen from outside of a chroot.
 fn file(v: &Values<'_>, key: &'static str, base: &Base<'_>, out: &mut Findings) -> Option<Destination> {
     let entry = v.entry(L, key)?;
-    if entry.value.ends_with('/') || entry.value.ends_with("/..") || entry.value.ends_with("/.") {
+    if let Some(b"" | b"." | b"..") = entry.value.as_bytes().rsplit(|&byte| byte == b'/').next() {
         return out.refuse(&entry.value_at, format_args!("{key} cannot be a directory: name a file in it"));
     }
-    // All of it came out of a text file, and the name of the configuration directory is UTF-8 where names are.
-    let path = normal(&base.dir.join(entry.value)).into_os_string().into_string();
-    match path {
-        Ok(path) => Some(Destination::File(path.into())),
-        Err(_) => out.refuse(&entry.value_at, "the configuration directory has a name that is not UTF-8: rename it"),
-    }
-}
-
-/// A destination as the configuration first names it.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// The key.
-    pub key: &'static str,
-    /// The destination.
-    pub to: &'a Destination,
-    /// The form of the lines of whoever named it.
-    pub format: Format,
+    Some(Destination::File(normal(&base.dir.join(entry.value))))
 }
 
 /// Every destination of a configuration, each once.
 #[cfg(feature = "plugin-logger")]
 #[inline(never)]
-pub fn destinations(config: &Config) -> Vec<Named<'_>> {
+pub fn destinations(config: &Config) -> Vec<&Destination> {
     let mut all = Vec::new();
-    for site in &config.sites {
-        let SiteLogs { format, access, error, .. } = &site.plugins.logger;
-        add(&mut all, "AccessLog", access, *format);
-        add(&mut all, "ErrorLog", error, *format);
-    }
-    add(&mut all, "MasterLog", &config.plugins.logger.master, Format::Monkey);
+    each(config, &mut |_, to| {
+        if !all.contains(&to) {
+            all.push(to);
+        }
+    });
     all
 }
 
+/// Calls `found` for every destination with the key that names it.
 #[cfg(feature = "plugin-logger")]
-#[inline(never)]
-fn add<'a>(all: &mut Vec<Named<'a>>, key: &'static str, to: &'a Option<Destination>, format: Format) {
-    if let Some(to) = to
-        && !all.iter().any(|known| known.to == to)
-    {
-        all.push(Named { key, to, format });
+fn each<'a>(config: &'a Config, found: &mut dyn FnMut(&'static str, &'a Destination)) {
+    let mut tell = |key, to: &'a Option<Destination>| {
+        if let Some(to) = to {
+            found(key, to);
+        }
+    };
+    for site in &config.sites {
+        tell("AccessLog", &site.plugins.logger.access);
+        tell("ErrorLog", &site.plugins.logger.error);
     }
+    tell("MasterLog", &config.plugins.logger.master);
 }
 
 /// The directories that log files are made in, as this process opens them.
 #[cfg(feature = "plugin-logger")]
-pub(super) fn directories(config: &Config) -> impl Iterator<Item = (&'static str, PathBuf)> {
-    destinations(config).into_iter().filter_map(|Named { key, to, .. }| match to {
-        Destination::File(path) => {
-            let directory = directory_of(Path::new(&**path));
+pub(super) fn directories(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    let mut all = Vec::new();
+    each(config, &mut |key, to| {
+        if let Destination::File(path) = to {
+            let directory = directory_of(path);
             let inside = match &config.server.chroot {
-                Some(chroot) => chroot.inside(directory)?,
-                None => directory.to_path_buf(),
+                Some(chroot) => chroot.inside(directory),
+                None => Some(directory.to_path_buf()),
             };
-            Some((key, inside))
+            all.extend(inside.map(|inside| (key, inside)));
         }
-        _ => None,
-    })
+    });
+    all
 }

@@ -3,8 +3,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::plugins::logger::LoggerFile;
 use crate::limits::LOGGER_STACK;
@@ -22,15 +21,26 @@ const STOP_MS: u32 = 2000;
 const WAKE: u64 = u64::MAX;
 
 /// What the thread is told.
+#[derive(Default)]
+struct Told {
+    added: Vec<Outlet>,
+    flush_timeout: u32,
+    rotation: Rotation,
+    reopen: bool,
+    stop: bool,
+}
+
+/// What both threads have.
 struct Orders {
+    told: Mutex<Told>,
     wake: Wake,
     done: Wake,
-    added: Mutex<Vec<Outlet>>,
-    reopen: AtomicBool,
-    stop: AtomicBool,
-    flush_timeout: AtomicU32,
-    max_size: AtomicU64,
-    keep: AtomicU32,
+}
+
+impl Orders {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The thread, as the main thread sees it.
@@ -41,21 +51,17 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Starts the thread.
-    pub(super) fn start(settings: &LoggerFile) -> io::Result<Engine> {
-        let orders = Arc::new(Orders {
-            wake: Wake::new()?,
-            done: Wake::new()?,
-            added: Mutex::default(),
-            reopen: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            flush_timeout: AtomicU32::new(0),
-            max_size: AtomicU64::new(0),
-            keep: AtomicU32::new(0),
-        });
-        orders.set(settings);
+    pub(super) fn start() -> io::Result<Engine> {
+        let orders = Arc::new(Orders { told: Mutex::default(), wake: Wake::new()?, done: Wake::new()? });
         let epoll = Epoll::new()?;
         epoll.add(orders.wake.as_fd(), Interest::Read, WAKE)?;
-        let mut inside = Inside { epoll, orders: Arc::clone(&orders), outlets: Vec::new() };
+        let mut inside = Inside {
+            epoll,
+            orders: Arc::clone(&orders),
+            outlets: Vec::new(),
+            flush_timeout: 0,
+            rotation: Rotation::default(),
+        };
         let mut events = Events::with_capacity(16);
         let run = move || {
             set_thread_name("monkey: logger");
@@ -66,40 +72,30 @@ impl Engine {
 
     /// Changes what holds for all logs, and adds some.
     pub(super) fn configure(&self, settings: &LoggerFile, mut added: Vec<Outlet>) {
-        self.orders.set(settings);
-        self.orders.added.lock().unwrap_or_else(PoisonError::into_inner).append(&mut added);
+        let mut told = self.orders.told();
+        told.flush_timeout = settings.flush_timeout;
+        told.rotation = Rotation { max_size: settings.max_size, keep: settings.keep };
+        told.added.append(&mut added);
+        drop(told);
         self.orders.wake.wake();
     }
 
     /// Has every file opened anew.
     pub(super) fn reopen(&self) {
-        self.orders.reopen.store(true, Ordering::Release);
+        self.orders.told().reopen = true;
         self.orders.wake.wake();
     }
 
     /// Has everything written and ends the thread. False = it did not within two seconds, and is left to itself.
     pub(super) fn stop(self) -> bool {
         let Engine { orders, thread } = self;
-        orders.stop.store(true, Ordering::Release);
+        orders.told().stop = true;
         orders.wake.wake();
-        let mut events = Events::with_capacity(1);
-        let waited = Epoll::new().is_ok_and(|epoll| {
-            epoll.add(orders.done.as_fd(), Interest::Read, 0).is_ok()
-                && epoll.wait(&mut events, Some(STOP_MS + STOP_MS / 4)).is_ok()
-        });
-        let done = waited && !events.is_empty();
+        let done = orders.done.wait(STOP_MS + STOP_MS / 4);
         if done {
             thread.join();
         }
         done
-    }
-}
-
-impl Orders {
-    fn set(&self, settings: &LoggerFile) {
-        self.flush_timeout.store(settings.flush_timeout, Ordering::Relaxed);
-        self.max_size.store(settings.max_size, Ordering::Relaxed);
-        self.keep.store(settings.keep, Ordering::Relaxed);
     }
 }
 
@@ -108,6 +104,8 @@ struct Inside {
     epoll: Epoll,
     orders: Arc<Orders>,
     outlets: Vec<Outlet>,
+    flush_timeout: u32,
+    rotation: Rotation,
 }
 
 impl Inside {
@@ -115,16 +113,17 @@ impl Inside {
         let mut wait = None;
         while self.epoll.wait(events, wait).is_ok() {
             let now = monotonic_ms();
+            let mut stop = false;
             for index in 0..events.len() {
                 let Some(event) = events.get(index) else { break };
                 if event.data == WAKE {
                     self.orders.wake.clear();
-                    self.obey();
+                    stop = self.obey();
                 } else if let Some(outlet) = self.outlets.iter_mut().find(|outlet| outlet.id == event.data) {
                     outlet.notice(now, event.ended());
                 }
             }
-            if self.orders.stop.load(Ordering::Acquire) {
+            if stop {
                 break;
             }
             wait = self.turn(now, false);
@@ -133,32 +132,31 @@ impl Inside {
         self.orders.done.wake();
     }
 
-    /// Does what was ordered since the last time.
-    fn obey(&mut self) {
-        let added = std::mem::take(&mut *self.orders.added.lock().unwrap_or_else(PoisonError::into_inner));
-        for mut outlet in added {
-            outlet.open();
+    /// Does what was ordered since the last time. True = the end was.
+    fn obey(&mut self) -> bool {
+        let mut told = self.orders.told();
+        (self.flush_timeout, self.rotation) = (told.flush_timeout, told.rotation);
+        let added = std::mem::take(&mut told.added);
+        let (reopen, stop) = (std::mem::take(&mut told.reopen), told.stop);
+        drop(told);
+        for outlet in added {
             if self.epoll.add(outlet.pipe.as_fd(), Interest::Connection, outlet.id).is_ok() {
                 self.outlets.push(outlet);
+                self.outlets.last_mut().map(Outlet::open);
             }
         }
-        if self.orders.reopen.swap(false, Ordering::AcqRel) {
+        if reopen {
             self.outlets.iter_mut().for_each(Outlet::open);
         }
+        stop
     }
 
     /// Writes what is due. Returns milliseconds until more is.
     fn turn(&mut self, now: u32, at_once: bool) -> Option<u32> {
-        let usual = self.orders.flush_timeout.load(Ordering::Relaxed);
-        let rotation = Rotation {
-            max_size: self.orders.max_size.load(Ordering::Relaxed),
-            keep: self.orders.keep.load(Ordering::Relaxed),
-        };
-        let mut wait: Option<u32> = None;
+        let mut wait = None;
         for outlet in &mut self.outlets {
-            if let Some(own) = outlet.turn(now, usual, rotation, at_once) {
-                wait = Some(wait.map_or(own, |wait| wait.min(own)));
-            }
+            let own = outlet.turn(now, self.flush_timeout, self.rotation, at_once);
+            wait = wait.min(own).or(wait).or(own);
         }
         self.outlets.retain(|outlet| !outlet.is_over());
         wait
@@ -167,8 +165,6 @@ impl Inside {
     /// Writes everything. What somebody else holds up is tried again for a while.
     fn finish(&mut self) {
         let begun = monotonic_ms();
-        self.obey();
-        let mut events = Events::with_capacity(1);
         loop {
             let now = monotonic_ms();
             self.outlets.iter_mut().for_each(|outlet| outlet.notice(now, false));
@@ -177,9 +173,8 @@ impl Inside {
                 return;
             }
             // Nothing is to be told of here but time.
-            let _ = self.orders.wake.clear();
-            let _ = self.epoll.remove(self.orders.wake.as_fd());
-            let _ = self.epoll.wait(&mut events, Some(20));
+            self.orders.wake.clear();
+            self.orders.wake.wait(20);
         }
     }
 }

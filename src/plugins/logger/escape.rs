@@ -27,6 +27,7 @@ pub(super) struct Line<'a> {
 
 impl Sink for Line<'_> {
     // Called from everywhere in a line.
+    #[cfg_attr(tuned, optimize(speed))]
     #[inline(never)]
     fn push(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
@@ -50,82 +51,97 @@ impl<'a> Line<'a> {
         (!self.overflow).then_some(self.len)
     }
 
-    /// Appends a part of a request, at most `max` bytes of it as they are written; one that is nothing is a hyphen, but for JSON.
-    pub(super) fn push_part(&mut self, bytes: &[u8], max: usize, quoting: Quoting) {
-        if quoting == Quoting::Json {
-            return self.push_json(bytes, max);
-        }
-        let plain = |byte: u8| match byte {
-            b'"' | b'\\' => quoting == Quoting::Bare,
-            b' ' => quoting == Quoting::Quoted,
-            _ => byte.is_ascii_graphic(),
-        };
-        let mut left = max;
-        let mut rest = if bytes.is_empty() { b"-" } else { bytes };
-        loop {
-            let run = rest.iter().position(|&byte| !plain(byte)).unwrap_or(rest.len());
-            if run > left {
-                self.push(rest.get(..left).unwrap_or_default());
-                return self.push(CUT);
+    /// Appends one byte.
+    #[inline(always)] // A call would be longer.
+    pub(super) fn push_byte(&mut self, byte: u8) {
+        match self.room.get_mut(self.len) {
+            Some(place) => {
+                *place = byte;
+                self.len += 1;
             }
-            let (now, later) = rest.split_at(run);
-            self.push(now);
-            left -= run;
-            let Some((&byte, later)) = later.split_first() else { return };
-            if left < 4 {
-                return self.push(CUT);
-            }
-            self.push(&[b'\\', b'x', hex(byte >> 4), hex(byte)]);
-            left -= 4;
-            rest = later;
+            None => self.overflow = true,
         }
     }
 
-    fn push_json(&mut self, bytes: &[u8], max: usize) {
+    /// Appends a number in decimal.
+    #[cfg_attr(tuned, optimize(speed))]
+    #[inline(never)]
+    pub(super) fn push_number(&mut self, number: u64) {
+        self.push_decimal(number);
+    }
+
+    /// Appends a part of a request, at most `max` bytes of it as they are written; one that is nothing is a hyphen, but for JSON.
+    #[cfg_attr(tuned, optimize(speed))]
+    #[inline(never)]
+    pub(super) fn push_part(&mut self, bytes: &[u8], max: usize, quoting: Quoting) {
+        let json = quoting == Quoting::Json;
+        let least = if matches!(quoting, Quoting::Quoted | Quoting::Json) { b' ' } else { b'!' };
+        // What else is escaped; 0 is already.
+        let (quote, backslash) = if quoting == Quoting::Bare { (0, 0) } else { (b'"', b'\\') };
         let mut left = max;
-        for chunk in bytes.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                let mut room = [0; 4];
-                let (text, escaped) = match character {
-                    '"' | '\\' => (&*character.encode_utf8(&mut room), true),
-                    '\0'..='\x1f' | '\x7f' => {
-                        let byte = character as u8;
-                        if left < 6 {
-                            return self.push(CUT);
-                        }
-                        self.push(b"\\u00");
-                        self.push(&[hex(byte >> 4), hex(byte)]);
-                        left -= 6;
-                        continue;
-                    }
-                    _ => (&*character.encode_utf8(&mut room), false),
-                };
-                let len = text.len() + usize::from(escaped);
-                if left < len {
-                    return self.push(CUT);
+        let mut rest = if bytes.is_empty() && !json { b"-" } else { bytes };
+        loop {
+            let room = self.room.get_mut(self.len..).unwrap_or_default();
+            let (there, mut run) = (room.len(), 0);
+            let most = there.min(left).min(rest.len());
+            let room = room.get_mut(..most).unwrap_or_default();
+            for (to, &byte) in room.iter_mut().zip(rest.get(..most).unwrap_or_default()) {
+                if !(least..=b'~').contains(&byte) || byte == quote || byte == backslash {
+                    break;
                 }
-                if escaped {
-                    self.push(b"\\");
-                }
-                self.push(text.as_bytes());
-                left -= len;
+                *to = byte;
+                run += 1;
             }
-            if !chunk.invalid().is_empty() {
-                if left < 3 {
-                    return self.push(CUT);
-                }
-                self.push("\u{fffd}".as_bytes());
-                left -= 3;
+            self.len += run;
+            left -= run;
+            let Some((&byte, _)) = rest.get(run..).and_then(<[u8]>::split_first) else { return };
+            if run == there {
+                self.overflow = true;
+                return;
             }
+            rest = rest.get(run..).unwrap_or_default();
+            let (piece, used) = escape(byte, rest, json);
+            if left < piece.len() {
+                return self.push(CUT);
+            }
+            self.push(&piece);
+            left -= piece.len();
+            rest = rest.get(used..).unwrap_or_default();
         }
     }
 }
 
-fn hex(nibble: u8) -> u8 {
-    match nibble & 15 {
-        digit @ 0..=9 => b'0' + digit,
-        letter => b'a' + letter - 10,
+/// What stands for the first byte of `rest`, or for the character that begins with it, and how many bytes of `rest` that is for.
+#[inline(never)] // Seldom there.
+fn escape(byte: u8, rest: &[u8], json: bool) -> (heapless::Vec<u8, 6>, usize) {
+    let mut piece = heapless::Vec::new();
+    let mut used = 1;
+    let text: &[u8] = match byte {
+        _ if !json => b"\\x",
+        b'"' | b'\\' => b"\\",
+        0x80.. => {
+            let len = 2 + usize::from(byte >= 0xe0) + usize::from(byte >= 0xf0);
+            match rest.get(..len).filter(|text| str::from_utf8(text).is_ok()) {
+                Some(character) => {
+                    used = len;
+                    character
+                }
+                None => "\u{fffd}".as_bytes(),
+            }
+        }
+        _ => b"\\u00",
+    };
+    let _ = piece.extend_from_slice(text);
+    if !json || byte < b' ' || byte == 0x7f {
+        let _ = piece.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
+    } else if byte < 0x80 {
+        let _ = piece.push(byte);
     }
+    (piece, used)
+}
+
+fn hex(nibble: u8) -> u8 {
+    nibble + if nibble < 10 { b'0' } else { b'a' - 10 }
 }
 
 #[cfg(test)]

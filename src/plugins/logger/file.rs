@@ -1,17 +1,17 @@
 //! A log file, as the logger's thread writes it: found again when it was renamed or removed, renamed when it is too large, its end
 //! looked for before each batch, for another server may write it too and copytruncate of logrotate(8) cuts it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, FromBytesWithNulError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::http::output::{Sink, Text};
 use crate::sys::Errno;
-use crate::sys::file::{Meta, meta, meta_at, open_directory};
+use crate::sys::file::{meta, meta_at, open_directory};
 use crate::sys::logfile::{lock, open_at, rename_at, seek_end, unlock};
 use crate::sys::pipe::splice;
 
 /// When and how often a file is renamed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Rotation {
     /// Bytes that a file may have; 0 = any number.
     pub(super) max_size: u64,
@@ -40,7 +40,8 @@ pub(super) struct LogFile {
     /// The path of the directory, as this process will have it when it serves; None = out of its reach then.
     within: Option<CString>,
     name: CString,
-    file: Option<(OwnedFd, Meta)>,
+    /// What is open, with its inode and device.
+    file: Option<(OwnedFd, u64, u64)>,
     /// The last batch did not end with a line.
     halved: bool,
 }
@@ -70,8 +71,9 @@ impl LogFile {
             }
             opened => opened,
         };
-        let about = opened.and_then(|file| meta(file.as_fd()).map(|about| (file, about)));
-        self.file = Some(about.map_err(Trouble::Open)?);
+        let file = opened.map_err(Trouble::Open)?;
+        let about = meta(file.as_fd()).map_err(Trouble::Open)?;
+        self.file = Some((file, about.inode, about.device));
         self.halved = false;
         Ok(())
     }
@@ -80,17 +82,15 @@ impl LogFile {
     pub(super) fn follow(&mut self) -> Result<(), Trouble> {
         let directory = self.directory.as_ref().map(AsFd::as_fd);
         let named = directory.map_or(Err(Errno::NOENT), |directory| meta_at(directory, &self.name));
-        let is_it =
-            |about: &Meta| matches!(named, Ok(named) if named.inode == about.inode && named.device == about.device);
-        match &self.file {
-            Some((_, about)) if is_it(about) => Ok(()),
+        match (&self.file, named) {
+            (Some((_, inode, device)), Ok(named)) if named.inode == *inode && named.device == *device => Ok(()),
             _ => self.open(),
         }
     }
 
     /// Whether the file that is open has a name: what is written to one that has none is lost.
     fn has_name(&self) -> bool {
-        self.file.as_ref().is_some_and(|(file, _)| meta(file.as_fd()).is_ok_and(|about| about.links > 0))
+        self.file.as_ref().is_some_and(|(file, ..)| meta(file.as_fd()).is_ok_and(|about| about.links > 0))
     }
 
     /// Writes the next `len` bytes of a pipe, whole lines, at the end of the file. `lost` writes a line behind them, where it has one.
@@ -121,7 +121,7 @@ impl LogFile {
             self.lock()?;
         }
         let mut written = self.splice(pipe, len);
-        if let (Ok(()), Some((file, _))) = (written, &self.file) {
+        if let (Ok(()), Some((file, ..))) = (written, &self.file) {
             written = lost(file.as_fd()).map_err(Trouble::Write);
         }
         self.unlock();
@@ -129,7 +129,7 @@ impl LogFile {
     }
 
     fn splice(&mut self, pipe: BorrowedFd<'_>, len: usize) -> Result<(), Trouble> {
-        let Some((file, _)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
+        let Some((file, ..)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
         let mut left = len;
         while left > 0 {
             match splice(pipe, file.as_fd(), left) {
@@ -148,7 +148,7 @@ impl LogFile {
 
     /// Locks the file and goes to its end.
     fn lock(&self) -> Result<u64, Trouble> {
-        let Some((file, _)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
+        let Some((file, ..)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
         // With any other error it is a file system without locks.
         if let Err(Errno::AGAIN) = lock(file.as_fd()) {
             return Err(Trouble::Write(Errno::AGAIN));
@@ -158,43 +158,41 @@ impl LogFile {
     }
 
     fn unlock(&self) {
-        if let Some((file, _)) = &self.file {
+        if let Some((file, ..)) = &self.file {
             unlock(file.as_fd());
         }
     }
 
     /// FILE.1 becomes FILE.2 and so on; the file itself FILE.1.
     fn rename(&self, keep: u32) -> Result<(), Errno> {
-        let directory = self.directory.as_ref().ok_or(Errno::NOENT)?.as_fd();
-        for number in (1..keep).rev() {
-            match rename_at(directory, &self.numbered(number)?, &self.numbered(number + 1)?) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
+        for to in (1..=keep).rev() {
+            match self.rename_one(to) {
+                Err(errno) if errno != Errno::NOENT || to == 1 => return Err(errno),
+                _ => {}
             }
         }
-        rename_at(directory, &self.name, &self.numbered(1)?)
+        Ok(())
     }
 
-    fn numbered(&self, number: u32) -> Result<Numbered, Errno> {
-        let mut text = Name::default();
-        text.push(self.name.to_bytes());
-        text.push(b".");
-        text.push_decimal(number.into());
-        text.push(b"\0");
-        match CStr::from_bytes_with_nul(text.bytes()) {
-            Ok(_) => Ok(Numbered(text)),
-            Err(_) => Err(Errno::NAMETOOLONG),
+    fn rename_one(&self, to: u32) -> Result<(), Errno> {
+        let directory = self.directory.as_ref().ok_or(Errno::NOENT)?.as_fd();
+        let (mut old, mut new) = (Name::default(), Name::default());
+        let names = (self.numbered(to - 1, &mut old), self.numbered(to, &mut new));
+        match names {
+            (Ok(old), Ok(new)) => rename_at(directory, old, new),
+            _ => Err(Errno::NAMETOOLONG),
         }
     }
-}
 
-/// The name of a renamed file, which ends in a NUL.
-struct Numbered(Name);
-
-impl std::ops::Deref for Numbered {
-    type Target = CStr;
-
-    fn deref(&self) -> &CStr {
-        CStr::from_bytes_with_nul(self.0.bytes()).unwrap_or(c"")
+    /// The name of a renamed file; 0 is the file itself.
+    #[inline(never)]
+    fn numbered<'a>(&self, number: u32, name: &'a mut Name) -> Result<&'a CStr, FromBytesWithNulError> {
+        name.push(self.name.to_bytes());
+        if number > 0 {
+            name.push(b".");
+            name.push_decimal(number.into());
+        }
+        name.push(b"\0");
+        CStr::from_bytes_with_nul(name.bytes())
     }
 }

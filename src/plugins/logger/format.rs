@@ -1,15 +1,16 @@
 //! One line about one request. Whatever a client sends, it stays one line: see [`escape`](super::escape).
 
-use std::net::IpAddr;
+use std::fmt::Write;
 
 use crate::config::plugins::logger::Format;
-use crate::http::output::Sink;
+use crate::http::output::{Sink, Text};
 use crate::http::status::reason;
 use crate::limits::LOG_USER_MAX;
 use crate::plugin::hooks::Answer;
 use crate::plugins::logger::escape::{Line, Quoting};
 use crate::sys::socket::Peer;
 use crate::vhost::request::Request;
+use crate::wire::base64;
 use crate::wire::date::{DATE_LEN, ISO_DATE_LEN, write_date, write_iso_date};
 use crate::wire::head::{Name, Version};
 
@@ -55,26 +56,152 @@ impl Time {
     }
 }
 
+/// What a line begins with: made anew for another client, second or form only.
+pub(super) struct Opening {
+    time: Time,
+    of: Option<(u128, i64, Format)>,
+    text: heapless::Vec<u8, OPENING_MAX>,
+    /// Where the user stands, or a hyphen instead.
+    user_at: usize,
+}
+
+/// That of an object of JSON with an IPv6 address.
+const OPENING_MAX: usize = 96;
+
+impl Opening {
+    pub(super) const fn new() -> Opening {
+        Opening { time: Time::new(), of: None, text: heapless::Vec::new(), user_at: 0 }
+    }
+
+    /// Makes it right for a line.
+    pub(super) fn set(&mut self, wall: i64, peer: &Peer, format: Format) {
+        let of = Some((peer.bits(), wall, format));
+        if self.of != of {
+            self.of = of;
+            self.make(wall, peer, format);
+        }
+    }
+
+    #[inline(never)] // Seldom, beside what is done for each line.
+    fn make(&mut self, wall: i64, peer: &Peer, format: Format) {
+        self.time.set(wall);
+        self.text.clear();
+        if format == Format::Json {
+            self.push(b"{\"time\":\"");
+            let iso = self.time.iso;
+            self.push(&iso);
+            self.push(b"\",\"remote\":\"");
+        }
+        let _ = write!(self.text, "{}", peer.ip());
+        if format == Format::Json {
+            return self.push(b"\",\"method\":\"");
+        }
+        self.push(b" - ");
+        self.user_at = self.text.len();
+        let mut time = self.time.plain;
+        if format == Format::Monkey {
+            self.push(b"[");
+        } else {
+            self.push(b"- [");
+            time[11] = b':';
+        }
+        self.push(&time);
+        self.push(if format == Format::Monkey { b"] " } else { b"] \"" });
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let _ = self.text.extend_from_slice(bytes);
+    }
+}
+
+/// What follows: a capital letter is a part ([`Entry::fill`]), any other byte stands for itself.
+const ACCESS: &[u8] = b"M P V S L";
+const ERROR: &[u8] = b"[error S] D";
+const REQUEST: &[u8] = b"M F V\" S L";
+const NO_REQUEST: &[u8] = b"-\" S L";
+const CLIENT: &[u8] = b" \"R\" \"G\"";
+const JSON: &[u8] = b"M\",\"path\":\"J\",\"query\":\"Y\",\"status\":S,\"bytes\":N,\
+\"referer\":\"R\",\"agent\":\"G\",\"host\":\"H\"}";
+
 /// What a line is about.
 pub(super) struct Entry<'a> {
-    pub(super) time: &'a Time,
+    pub(super) opening: &'a Opening,
     /// None = what came was no request.
     pub(super) request: Option<&'a Request<'a>>,
-    pub(super) peer: &'a Peer,
     pub(super) answer: Answer,
 }
 
 impl Entry<'_> {
-    /// Writes the line with its end.
-    #[inline(never)]
+    /// Writes the line with its end. The opening was set for it.
     pub(super) fn write(&self, format: Format, line: &mut Line<'_>) {
-        match format {
-            Format::Monkey if self.answer.status < 400 => self.access(line),
-            Format::Monkey => self.error(line),
-            Format::Common | Format::Combined => self.common(format, line),
-            Format::Json => self.json(line),
+        let opening = &self.opening.text;
+        let (template, quoting) = match format {
+            Format::Monkey if self.answer.status < 400 => (ACCESS, Quoting::Bare),
+            Format::Monkey => (ERROR, Quoting::Bare),
+            Format::Json => (JSON, Quoting::Json),
+            _ if self.request.is_none() => (NO_REQUEST, Quoting::Quoted),
+            _ => (REQUEST, Quoting::Quoted),
+        };
+        let authorization = match quoting {
+            Quoting::Quoted => self.field(Name::Authorization),
+            _ => b"",
+        };
+        if authorization.is_empty() {
+            line.push(opening);
+        } else {
+            let (before, after) = opening.split_at_checked(self.opening.user_at).unwrap_or_default();
+            line.push(before);
+            let mut name = Text::default();
+            user(authorization, &mut name);
+            line.push_part(name.bytes(), LOG_USER_MAX, Quoting::Word);
+            line.push(after.get(1..).unwrap_or_default());
         }
-        line.push(b"\n");
+        self.fill(template, quoting, line);
+        if format == Format::Combined {
+            self.fill(CLIENT, quoting, line);
+        }
+        line.push_byte(b'\n');
+    }
+
+    #[cfg_attr(tuned, optimize(speed))]
+    fn fill(&self, template: &[u8], quoting: Quoting, line: &mut Line<'_>) {
+        for &letter in template {
+            match letter {
+                b'V' => line.push(self.version()),
+                b'S' => line.push_number(self.answer.status.into()),
+                b'N' => line.push_number(self.answer.length.unwrap_or(0)),
+                b'L' => match self.answer.length {
+                    Some(length) => line.push_number(length),
+                    None => line.push_byte(b'-'),
+                },
+                b'M' => line.push_part(self.method(), METHOD_MAX, quoting),
+                b'F' => line.push_part(self.target(), TARGET_MAX, quoting),
+                b'P' => line.push_part(self.path().0, TARGET_MAX, quoting),
+                b'J' => line.push_part(self.path().0, PATH_MAX, quoting),
+                b'Y' => line.push_part(self.path().1, QUERY_MAX, quoting),
+                b'R' => line.push_part(self.field(Name::Referer), FIELD_MAX, quoting),
+                b'G' => line.push_part(self.field(Name::UserAgent), FIELD_MAX, quoting),
+                b'H' => line.push_part(self.host(), HOST_MAX, quoting),
+                b'D' => self.describe(line),
+                byte => line.push_byte(byte),
+            }
+        }
+    }
+
+    /// What the original says of an error.
+    fn describe(&self, line: &mut Line<'_>) {
+        let status = self.answer.status;
+        // The statuses that it has a text for.
+        if !matches!(status, 400 | 403..=405 | 408 | 411 | 413 | 500 | 501 | 505) {
+            return line.push(b"(no description)");
+        }
+        line.push(reason(status).as_bytes());
+        let tail: &[u8] = match status {
+            403 | 404 => b" P",
+            405 | 501 => b" M",
+            _ => return,
+        };
+        self.fill(tail, Quoting::Bare, line);
     }
 
     fn method(&self) -> &[u8] {
@@ -86,11 +213,11 @@ impl Entry<'_> {
     }
 
     /// The target without the query, and the query.
-    fn path(&self) -> (&[u8], Option<&[u8]>) {
+    fn path(&self) -> (&[u8], &[u8]) {
         let target = self.target();
         let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
         let (path, query) = target.split_at_checked(end).unwrap_or((target, b""));
-        (path, query.get(1..))
+        (path, query.get(1..).unwrap_or_default())
     }
 
     fn version(&self) -> &'static [u8] {
@@ -105,159 +232,36 @@ impl Entry<'_> {
         self.request.and_then(|request| request.field(name)).unwrap_or_default()
     }
 
-    fn push_length(&self, line: &mut Line<'_>) {
-        match self.answer.length {
-            Some(length) => line.push_decimal(length),
-            None => line.push(b"-"),
-        }
-    }
-
-    fn begin(&self, line: &mut Line<'_>) {
-        push_address(self.peer, line);
-        line.push(b" - [");
-        line.push(self.time.plain());
-        line.push(b"] ");
-    }
-
-    fn access(&self, line: &mut Line<'_>) {
-        self.begin(line);
-        line.push_part(self.method(), METHOD_MAX, Quoting::Bare);
-        line.push(b" ");
-        line.push_part(self.path().0, TARGET_MAX, Quoting::Bare);
-        line.push(b" ");
-        line.push(self.version());
-        line.push(b" ");
-        line.push_decimal(self.answer.status.into());
-        line.push(b" ");
-        self.push_length(line);
-    }
-
-    fn error(&self, line: &mut Line<'_>) {
-        let status = self.answer.status;
-        self.begin(line);
-        line.push(b"[error ");
-        line.push_decimal(status.into());
-        line.push(b"] ");
-        // The statuses that the original has a text for.
-        if !matches!(status, 400 | 403..=405 | 408 | 411 | 413 | 500 | 501 | 505) {
-            return line.push(b"(no description)");
-        }
-        line.push(reason(status).as_bytes());
-        let (tail, max) = match status {
-            403 | 404 => (self.path().0, TARGET_MAX),
-            405 | 501 => (self.method(), METHOD_MAX),
-            _ => return,
-        };
-        line.push(b" ");
-        line.push_part(tail, max, Quoting::Bare);
-    }
-
-    fn common(&self, format: Format, line: &mut Line<'_>) {
-        push_address(self.peer, line);
-        line.push(b" - ");
-        let user = user(self.field(Name::Authorization));
-        line.push_part(user.as_deref().unwrap_or(b"-"), LOG_USER_MAX, Quoting::Word);
-        line.push(b" [");
-        let (day, rest) = self.time.plain().split_at(11);
-        line.push(day);
-        line.push(b":");
-        line.push(rest.get(1..).unwrap_or_default());
-        line.push(b"] \"");
-        if self.request.is_some() {
-            line.push_part(self.method(), METHOD_MAX, Quoting::Quoted);
-            line.push(b" ");
-            line.push_part(self.target(), TARGET_MAX, Quoting::Quoted);
-            line.push(b" ");
-        }
-        line.push(self.version());
-        line.push(b"\" ");
-        line.push_decimal(self.answer.status.into());
-        line.push(b" ");
-        self.push_length(line);
-        if format == Format::Combined {
-            for name in [Name::Referer, Name::UserAgent] {
-                line.push(b" \"");
-                line.push_part(self.field(name), FIELD_MAX, Quoting::Quoted);
-                line.push(b"\"");
-            }
-        }
-    }
-
-    fn json(&self, line: &mut Line<'_>) {
-        line.push(b"{\"time\":\"");
-        line.push(&self.time.iso);
-        line.push(b"\",\"remote\":\"");
-        push_address(self.peer, line);
-        let (path, query) = self.path();
-        let host = self.request.and_then(|request| Some(request.head.host?.host.of(request.input)));
-        let (referer, agent) = (self.field(Name::Referer), self.field(Name::UserAgent));
-        push_text(line, b"\",\"method\":\"", self.method(), METHOD_MAX);
-        push_text(line, b"\",\"path\":\"", path, PATH_MAX);
-        push_text(line, b"\",\"query\":\"", query.unwrap_or_default(), QUERY_MAX);
-        line.push(b"\",\"status\":");
-        line.push_decimal(self.answer.status.into());
-        line.push(b",\"bytes\":");
-        line.push_decimal(self.answer.length.unwrap_or(0));
-        push_text(line, b",\"referer\":\"", referer, FIELD_MAX);
-        push_text(line, b"\",\"agent\":\"", agent, FIELD_MAX);
-        push_text(line, b"\",\"host\":\"", host.unwrap_or_default(), HOST_MAX);
-        line.push(b"\"}");
+    fn host(&self) -> &[u8] {
+        self.request.and_then(|request| Some(request.head.host?.host.of(request.input))).unwrap_or_default()
     }
 }
 
-/// What stands before a text of JSON, its opening quote included, and the text.
-fn push_text(line: &mut Line<'_>, begin: &[u8], text: &[u8], max: usize) {
-    line.push(begin);
-    line.push_part(text, max, Quoting::Json);
-}
-
-fn push_address(peer: &Peer, line: &mut Line<'_>) {
-    match peer.ip() {
-        IpAddr::V4(address) => {
-            for (index, octet) in address.octets().into_iter().enumerate() {
-                if index > 0 {
-                    line.push(b".");
+/// Puts the user that Basic credentials name (RFC 7617 section 2) into `name`, whether they are right or not: nothing where there is
+/// none, or none that can be told.
+#[inline(never)] // Seldom there.
+fn user(authorization: &[u8], name: &mut Text<LOG_USER_MAX>) {
+    let (scheme, credentials) = authorization.split_at_checked("Basic ".len()).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(b"Basic ") {
+        let mut room = 0..LOG_USER_MAX;
+        for four in credentials.trim_ascii_start().chunks(4) {
+            let mut three = [0; 3];
+            let len = base64::decode(four, &mut three).unwrap_or(0);
+            for byte in three.iter().take(len) {
+                if *byte == b':' {
+                    return;
                 }
-                line.push_decimal(octet.into());
+                if room.next().is_none() {
+                    return name.clear();
+                }
+                name.push(&[*byte]);
             }
-        }
-        IpAddr::V6(address) => {
-            let mut text = heapless::String::<40>::new();
-            let _ = core::fmt::write(&mut text, format_args!("{address}"));
-            line.push(text.as_bytes());
-        }
-    }
-}
-
-/// The user that Basic credentials name (RFC 7617 section 2), whether they are right or not. None = there is none, or none that can be
-/// told.
-fn user(authorization: &[u8]) -> Option<heapless::Vec<u8, LOG_USER_MAX>> {
-    let (scheme, credentials) = authorization.split_at_checked("Basic ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return None;
-    }
-    let mut user = heapless::Vec::new();
-    let (mut bits, mut count) = (0u32, 0);
-    for &byte in credentials.trim_ascii_start() {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            match (bits >> count) as u8 {
-                b':' => return Some(user).filter(|user| !user.is_empty()),
-                byte => user.push(byte).ok()?,
+            if len == 0 {
+                break;
             }
         }
     }
-    None
+    name.clear();
 }
 
 #[cfg(test)]

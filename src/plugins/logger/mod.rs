@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::log::warn;
 
 use crate::config::Config;
-use crate::config::plugins::logger::{Destination, Format, Named, destinations};
+use crate::config::plugins::logger::{Destination, Format, SiteLogs, destinations};
 use crate::limits::{LOG_BUFFER, LOGGER_STACK};
 use crate::log::{redirect, ring};
 use crate::plugin::events::Watches;
@@ -50,7 +50,7 @@ struct Inlet {
 }
 
 /// The logs of one site, by their index.
-struct SiteLogs {
+struct Indices {
     format: Format,
     access: Option<usize>,
     error: Option<usize>,
@@ -60,7 +60,15 @@ struct SiteLogs {
 #[derive(Default)]
 struct Logs {
     inlets: Vec<Arc<Inlet>>,
-    sites: Vec<SiteLogs>,
+    sites: Vec<Indices>,
+    master: Option<usize>,
+}
+
+impl Logs {
+    #[inline(never)]
+    fn find(&self, to: &Destination) -> Option<usize> {
+        self.inlets.iter().position(|inlet| inlet.destination == *to)
+    }
 }
 
 /// What the main thread and the workers share.
@@ -93,49 +101,70 @@ impl Logger {
     /// Makes the logs of a configuration. Those there are already stay as they are. `serving` = rights are given up, and the root
     /// directory is the one that the server keeps.
     fn make(&mut self, config: &Config, serving: bool) -> io::Result<Logs> {
-        let old = self.common.logs();
-        let destinations = destinations(config);
-        let mut inlets = Vec::with_capacity(destinations.len());
-        for named in &destinations {
-            let known = old.inlets.iter().find(|inlet| inlet.destination == *named.to);
-            inlets.push(match known {
-                Some(inlet) => Arc::clone(inlet),
-                None => self.log(config, named, serving)?,
-            });
+        let mut logs = Logs { inlets: Vec::new(), sites: Vec::with_capacity(config.sites.len()), master: None };
+        for site in &config.sites {
+            let SiteLogs { format, access, error, .. } = &site.plugins.logger;
+            let access = self.index(&mut logs, config, access, *format, serving)?;
+            let error = self.index(&mut logs, config, error, *format, serving)?;
+            logs.sites.push(Indices { format: *format, access, error });
         }
-        let index = |to: &Option<Destination>| {
-            let to = to.as_ref()?;
-            destinations.iter().position(|known| known.to == to)
-        };
-        let logs = config.sites.iter().map(|site| &site.plugins.logger);
-        let sites = logs
-            .map(|logs| SiteLogs { format: logs.format, access: index(&logs.access), error: index(&logs.error) })
-            .collect();
-        let size = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
+        let master = &config.plugins.logger.master;
+        logs.master = self.index(&mut logs, config, master, Format::Monkey, serving)?;
+        let size = ring_size(config);
         if size > 0 {
             ring::open(size)?;
         }
-        Ok(Logs { inlets, sites })
+        Ok(logs)
+    }
+
+    /// The index of a destination's log, which is made unless it is there.
+    #[inline(never)]
+    fn index(
+        &mut self,
+        logs: &mut Logs,
+        config: &Config,
+        to: &Option<Destination>,
+        format: Format,
+        serving: bool,
+    ) -> io::Result<Option<usize>> {
+        let Some(to) = to else { return Ok(None) };
+        let mut index = logs.find(to);
+        if index.is_none() {
+            let old = self.common.logs();
+            let known = old.find(to).and_then(|index| old.inlets.get(index));
+            let inlet = match known {
+                Some(inlet) => Arc::clone(inlet),
+                None => self.log(config, to, format, serving)?,
+            };
+            index = Some(logs.inlets.len());
+            logs.inlets.push(inlet);
+        }
+        Ok(index)
     }
 
     /// Makes one log.
     #[inline(never)]
-    fn log(&mut self, config: &Config, named: &Named<'_>, serving: bool) -> io::Result<Arc<Inlet>> {
-        let destination = named.to;
+    fn log(
+        &mut self,
+        config: &Config,
+        destination: &Destination,
+        format: Format,
+        serving: bool,
+    ) -> io::Result<Arc<Inlet>> {
         let (name, place) = match destination {
-            Destination::File(path) => (&**path, Place::File(log_file(config, path, serving))),
+            Destination::File(path) => (path.as_path(), Place::File(log_file(config, path, serving))),
             other => {
                 let lines = Lines::new()?;
                 match other {
-                    Destination::Syslog => ("syslog", Place::Syslog(lines)),
-                    Destination::Memory => ("memory", Place::Memory(lines)),
-                    Destination::Stderr | Destination::File(_) => ("stderr", Place::Stderr(lines)),
+                    Destination::Syslog => (Path::new("syslog"), Place::Syslog(lines)),
+                    Destination::Memory => (Path::new("memory"), Place::Memory(lines)),
+                    Destination::Stderr | Destination::File(_) => (Path::new("stderr"), Place::Stderr(lines)),
                 }
             }
         };
         let (far, near) = pipe::pipe()?;
         let lost = Arc::new(AtomicU32::new(0));
-        let json = named.format == Format::Json;
+        let json = format == Format::Json;
         self.next_id += 1;
         let mut outlet = Outlet::new(self.next_id, far, Arc::clone(&lost), json, name.into(), place);
         if !serving {
@@ -151,13 +180,12 @@ impl Logger {
         let made = std::mem::take(&mut self.made);
         let engine = match &mut self.engine {
             None if made.is_empty() => return Ok(()),
-            None => self.engine.insert(Engine::start(settings)?),
+            None => self.engine.insert(Engine::start()?),
             Some(engine) => engine,
         };
         engine.configure(settings, made);
-        let master = settings.master.as_ref();
         let logs = self.common.logs();
-        let inlet = master.and_then(|master| logs.inlets.iter().find(|inlet| inlet.destination == *master));
+        let inlet = logs.master.and_then(|master| logs.inlets.get(master));
         redirect(inlet.map(|inlet| Arc::clone(&inlet.pipe)));
         Ok(())
     }
@@ -168,21 +196,31 @@ impl Logger {
 }
 
 /// A file to come. What can not be opened now is looked for again, so that a device serves without the disk its log is on.
-fn log_file(config: &Config, path: &str, serving: bool) -> LogFile {
-    let (directory, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+fn log_file(config: &Config, path: &Path, serving: bool) -> LogFile {
+    let path = path.as_os_str().as_bytes();
+    let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    let (directory, name) = path.split_at_checked(slash + 1).unwrap_or_default();
+    let outside = text(directory);
     let within = match &config.server.chroot {
-        Some(chroot) => chroot.inside(Path::new(directory)).map(|within| text(within.as_os_str())),
-        None => Some(text(OsStr::new(directory))),
+        Some(chroot) => {
+            chroot.inside(Path::new(OsStr::from_bytes(directory))).map(|within| text(within.as_os_str().as_bytes()))
+        }
+        None => Some(outside.clone()),
     };
-    let outside = text(OsStr::new(directory));
-    let now = if serving { within.as_ref() } else { Some(&outside) };
-    LogFile::new(now.map_or(c"", |now| now), within.clone(), text(OsStr::new(name)))
+    let now = if serving { within.as_deref() } else { Some(&*outside) };
+    LogFile::new(now.unwrap_or_default(), within.clone(), text(name))
 }
 
 /// A path for the system. None that a configuration names has a NUL.
 #[inline(never)]
-fn text(path: &OsStr) -> CString {
-    CString::new(path.as_bytes()).unwrap_or_default()
+fn text(path: &[u8]) -> CString {
+    CString::new(path).unwrap_or_default()
+}
+
+/// Bytes of the ring in memory; 0 = there is none.
+#[inline(never)]
+fn ring_size(config: &Config) -> usize {
+    config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0)
 }
 
 /// Bytes that the logs of a configuration take.
@@ -202,11 +240,10 @@ impl Plugin for Logger {
         if count == 0 {
             return Needs::default();
         }
-        let files = destinations.iter().filter(|named| matches!(named.to, Destination::File(_))).count();
-        let ring = config.sites.iter().map(|site| site.plugins.logger.ring).max().unwrap_or(0);
+        let files = destinations.iter().filter(|to| matches!(to, Destination::File(_))).count();
         Needs {
             // Beside the stack and the ring a page for each log that the kernel does not move for us.
-            process: LOGGER_STACK + ring + (count - files) * pipe::ATOMIC,
+            process: LOGGER_STACK + ring_size(config) + (count - files) * pipe::ATOMIC,
             worker: count * LOG_BUFFER,
             // Both ends of a pipe, a file and its directory; an event queue and two wake-ups.
             process_files: 4 * count + 3,

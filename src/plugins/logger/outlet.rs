@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -77,7 +78,7 @@ pub(super) struct Outlet {
     /// What tells of them is an object of JSON.
     json: bool,
     /// What it is called in messages.
-    name: Box<str>,
+    name: PathBuf,
     place: Place,
     /// What is wrong and was told.
     told: Option<Trouble>,
@@ -90,14 +91,7 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(
-        id: u64,
-        pipe: OwnedFd,
-        lost: Arc<AtomicU32>,
-        json: bool,
-        name: Box<str>,
-        place: Place,
-    ) -> Outlet {
+    pub(super) fn new(id: u64, pipe: OwnedFd, lost: Arc<AtomicU32>, json: bool, name: PathBuf, place: Place) -> Outlet {
         Outlet { id, pipe, lost, json, name, place, told: None, since: None, wait: None, ended: false }
     }
 
@@ -197,16 +191,19 @@ impl Outlet {
 
     /// Tells what is wrong with a file when that begins, and when it is over.
     fn tell(&mut self, trouble: Option<Trouble>) {
-        let name = &self.name;
+        let name = self.name.display();
         match trouble {
             Some(trouble) if self.told == Some(trouble) => return,
             None if self.told.is_none() => return,
             None => info!("log {name}: written again"),
-            Some(Trouble::Open(errno)) => warn!("log {name}: cannot open it: {}; trying again", Why(errno)),
-            Some(Trouble::Rename(errno)) => {
-                warn!("log {name}: cannot rename it: {}; it grows beyond MaxSize", Why(errno))
+            Some(trouble) => {
+                let (what, errno, then) = match trouble {
+                    Trouble::Open(errno) => ("open", errno, "trying again"),
+                    Trouble::Rename(errno) => ("rename", errno, "it grows beyond MaxSize"),
+                    Trouble::Write(errno) => ("write", errno, "trying again"),
+                };
+                warn!("log {name}: cannot {what} it: {}; {then}", Why(errno));
             }
-            Some(Trouble::Write(errno)) => warn!("log {name}: cannot write it: {}; trying again", Why(errno)),
         }
         self.told = trouble;
     }

@@ -11,7 +11,7 @@ use crate::plugin::hooks::{self, Answer};
 use crate::plugin::scene::Scene;
 use crate::plugin::stats::raise;
 use crate::plugins::logger::escape::Line;
-use crate::plugins::logger::format::{Entry, Time};
+use crate::plugins::logger::format::{Entry, Opening};
 use crate::plugins::logger::{Common, Inlet, Logs};
 use crate::sys::memory::Region;
 use crate::sys::pipe;
@@ -36,7 +36,7 @@ pub struct Worker {
     /// [`LOG_BUFFER`] bytes for each log.
     room: Region,
     batches: Vec<Batch>,
-    time: Time,
+    opening: Opening,
 }
 
 impl Worker {
@@ -49,7 +49,7 @@ impl Worker {
             room: Region::new(count * LOG_BUFFER)?,
             batches: vec![Batch::default(); count],
             logs,
-            time: Time::new(),
+            opening: Opening::new(),
         })
     }
 
@@ -86,12 +86,12 @@ impl hooks::Worker for Worker {
         let Some(log) = (if answer.status < 400 { site.access } else { site.error }) else { return };
         let format = site.format;
         // A board whose clock was never set logs its first minutes in 1970.
-        self.time.set(scene.clock.wall().unwrap_or(0));
+        self.opening.set(scene.clock.wall().unwrap_or(0), peer, format);
         for _ in 0..2 {
             let Some(batch) = self.batches.get_mut(log) else { return };
             let (begin, end) = (log * LOG_BUFFER + batch.len, (log + 1) * LOG_BUFFER);
             let mut line = Line::new(self.room.get_mut(begin..end).unwrap_or_default());
-            Entry { time: &self.time, request, peer, answer }.write(format, &mut line);
+            Entry { opening: &self.opening, request, answer }.write(format, &mut line);
             if let Some(len) = line.finish() {
                 if batch.len == 0 {
                     batch.since = scene.clock.now();

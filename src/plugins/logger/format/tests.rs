@@ -20,11 +20,11 @@ fn line(format: Format, request: &str, status: u16, length: Option<u64>) -> Stri
 
 fn write(format: Format, request: Option<&Request<'_>>, address: &str, answer: Answer) -> String {
     let peer = Peer::from(std::net::SocketAddr::new(address.parse().unwrap(), 9));
-    let mut time = Time::new();
-    time.set(1_795_321_396);
+    let mut opening = Opening::new();
+    opening.set(1_795_321_396, &peer, format);
     let mut room = [0; 4096];
     let mut line = Line::new(&mut room);
-    Entry { time: &time, request, peer: &peer, answer }.write(format, &mut line);
+    Entry { opening: &opening, request, answer }.write(format, &mut line);
     let len = line.finish().unwrap();
     let text = String::from_utf8(room[..len].to_vec()).unwrap();
     assert_eq!(text.matches('\n').count(), 1, "{text}");
@@ -120,7 +120,12 @@ fn the_longest_line_fits() {
 
 #[test]
 fn users() {
-    let of = |value: &str| user(value.as_bytes()).map(|user| String::from_utf8(user.to_vec()).unwrap());
+    let of = |value: &str| {
+        let mut name = Text::default();
+        user(value.as_bytes(), &mut name);
+        let user = String::from_utf8(name.bytes().to_vec()).unwrap();
+        Some(user).filter(|user| !user.is_empty())
+    };
     assert_eq!(of("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==").as_deref(), Some("Aladdin"));
     assert_eq!(of("basic  YTpi").as_deref(), Some("a"));
     for none in ["", "Basic", "Basic ", "Basic YQ==", "Basic Og==", "Basic YT!pi", "Bearer YTpi", "Basic \u{e9}"] {
