@@ -142,8 +142,10 @@ impl Plugin for Cheetah {
         shell.users[1] = user();
         if let Some(listener) = &shell.listener {
             // It is watched until the end.
-            watches.add(listener.as_fd(), Watch::Read, LISTENER, 0)?;
-            tell(Info, &format_args!("admin shell: {}", shell.facts.mode));
+            match watches.add(listener.as_fd(), Watch::Read, LISTENER, 0) {
+                Ok(_) => tell(Info, &format_args!("admin shell: {}", shell.facts.mode)),
+                Err(errno) => tell(Warn, &format_args!("no admin shell: {errno}")),
+            }
         }
         if let Some(Standard { input, output, coloured }) = shell.standard.take() {
             let mut session = Session::new(input, Some(output), Outbox::new()?);
