@@ -119,7 +119,7 @@ impl LocalListener {
     ) -> Result<LocalListener, LocalError> {
         let whole = path.as_os_str().as_bytes();
         let (dir, name) = whole.split_at(whole.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1));
-        let dir = open_directory(&*terminated(if dir.is_empty() { b"." } else { dir })?)?;
+        let dir = open_directory(&terminated(if dir.is_empty() { b"." } else { dir })?)?;
         let name_of_it = terminated(name)?;
         match is_socket(dir.as_fd(), &name_of_it) {
             Err(Errno::NOENT) => {}

@@ -48,20 +48,22 @@ struct Asked {
 
 /// Runs the client with its arguments.
 pub fn main(arguments: &[OsString]) -> ExitCode {
+    end(run(arguments))
+}
+
+/// The exit status.
+fn run(arguments: &[OsString]) -> u8 {
     let asked = match parse(arguments) {
         Ok(Some(asked)) => asked,
-        Ok(None) => return ExitCode::from(u8::from(print(HELP.as_bytes()).is_err())),
+        Ok(None) => return u8::from(print(HELP.as_bytes()).is_err()),
         Err((what, word)) => {
             let word = Path::new(word).display();
-            return fail(1, &format_args!("{what}: '{word}'; `monkey cheetah --help` tells how it is called"));
+            fail(1, &format_args!("{what}: '{word}'; `monkey cheetah --help` tells how it is called"));
         }
     };
     let path = match asked.socket {
         Some(path) => path,
-        None => match configured(asked.config_dir) {
-            Ok(path) => path,
-            Err(code) => return code,
-        },
+        None => configured(asked.config_dir),
     };
     let shown = path.display();
     let socket = match connect(&path) {
@@ -73,11 +75,11 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
                 LocalError::System(Errno::ACCES) => "only root and the user of the server may come in",
                 _ => "is it the socket of a server?",
             };
-            return fail(UNREACHED, &format_args!("{shown}: {error}: {check}"));
+            fail(UNREACHED, &format_args!("{shown}: {error}: {check}"));
         }
     };
     match talk(socket, &asked.command) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(why) => fail(UNREACHED, &format_args!("{shown}: {why}")),
     }
 }
@@ -126,31 +128,33 @@ fn parse(arguments: &[OsString]) -> Result<Option<Asked>, (&'static str, &OsStr)
     Ok(Some(asked))
 }
 
-/// The socket that a configuration names; what it ends with where there is none.
-fn configured(config_dir: Option<PathBuf>) -> Result<PathBuf, ExitCode> {
+/// The socket that a configuration names.
+fn configured(config_dir: Option<PathBuf>) -> PathBuf {
     let (config, _) = match load(&Options { config_dir, ..Options::default() }) {
         Ok(loaded) => loaded,
         Err(report) => {
-            let Some(first) = report.diagnostics.first() else { return Err(ExitCode::from(UNREACHED)) };
-            return Err(fail(
+            let Some(first) = report.diagnostics.first() else { end(UNREACHED) };
+            fail(
                 UNREACHED,
                 &format_args!(
                     "cannot read the configuration: {first}; name its directory with -c DIR, or the socket with -s SOCKET"
                 ),
-            ));
+            )
         }
     };
-    let place = config.plugins.cheetah.as_ref().and_then(|shell| shell.place(&config));
-    place.map(|place| place.path).ok_or_else(|| {
-        fail(
-            UNREACHED,
-            &format_args!(
-                "the admin shell is off: write Listen SERVER below [CHEETAH] in {}/plugins/cheetah/cheetah.conf, and \
-                 start the server anew",
-                config.dir.display()
-            ),
-        )
-    })
+    if let Some(place) = config.plugins.cheetah.as_ref().and_then(|shell| shell.place(&config)) {
+        // The program ends soon: to take it apart would only be code.
+        std::mem::forget(config);
+        return place.path;
+    }
+    fail(
+        UNREACHED,
+        &format_args!(
+            "the admin shell is off: write Listen SERVER below [CHEETAH] in {}/plugins/cheetah/cheetah.conf, and \
+             start the server anew",
+            config.dir.display()
+        ),
+    )
 }
 
 /// Talks with the server; gives the exit status, or why there is none.
@@ -242,10 +246,15 @@ enum At {
     Status,
 }
 
+/// Ends the program, which leaves nothing to be dropped.
+fn end(code: u8) -> ! {
+    std::process::exit(code.into())
+}
+
 #[inline(never)]
-fn fail(code: u8, what: &dyn Display) -> ExitCode {
+fn fail(code: u8, what: &dyn Display) -> ! {
     stderr::write(format!("monkey: cheetah: {what}\n").as_bytes());
-    ExitCode::from(code)
+    end(code)
 }
 
 #[cfg(test)]

@@ -12,11 +12,13 @@ mod session;
 mod sheet;
 mod start;
 
+use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::log::{info, warn};
+use crate::log::Level::{self, Info, Warn};
+use crate::log::say;
 
 use self::commands::{Facts, Scene};
 use self::outbox::Outbox;
@@ -110,16 +112,21 @@ impl Plugin for Cheetah {
         match configured.place(config) {
             None => match standard(config) {
                 Ok(standard) => shell.standard = Some(standard),
-                Err(why) => warn!("cheetah: no admin shell: {why}"),
+                Err(why) => tell(Warn, &format_args!("no admin shell: {why}")),
             },
             Some(place) => {
                 shell.facts.mode = String::from("SERVER @ ") + &place.path.to_string_lossy();
                 match listen(config, &place) {
                     Ok(listener) => shell.listener = Some(listener),
-                    Err(error) => warn!(
-                        "cheetah: no admin shell: {}: {error}; name another path with Socket in [CHEETAH]",
-                        shell.facts.mode
-                    ),
+                    Err(error) => {
+                        let path = &shell.facts.mode;
+                        tell(
+                            Warn,
+                            &format_args!(
+                                "no admin shell: {path}: {error}; name another path with Socket in [CHEETAH]"
+                            ),
+                        );
+                    }
                 }
             }
         }
@@ -135,8 +142,10 @@ impl Plugin for Cheetah {
         shell.users[1] = user();
         if let Some(listener) = &shell.listener {
             // It is watched until the end.
-            watches.add(listener.as_fd(), Watch::Read, LISTENER, 0)?;
-            info!("cheetah: admin shell: {}", shell.facts.mode);
+            match watches.add(listener.as_fd(), Watch::Read, LISTENER, 0) {
+                Ok(_) => tell(Info, &format_args!("admin shell: {}", shell.facts.mode)),
+                Err(errno) => tell(Warn, &format_args!("no admin shell: {errno}")),
+            }
         }
         if let Some(Standard { input, output, coloured }) = shell.standard.take() {
             let mut session = Session::new(input, Some(output), Outbox::new()?);
@@ -152,7 +161,7 @@ impl Plugin for Cheetah {
 
     fn reconfigure(&mut self, live: &Live) -> io::Result<()> {
         if live.config().plugins.cheetah.as_ref() != self.0.as_ref().map(|shell| &shell.configured) {
-            warn!("cheetah: the change of [CHEETAH] takes effect at the next start");
+            tell(Warn, &"the change of [CHEETAH] takes effect at the next start");
         }
         Ok(())
     }
@@ -195,7 +204,7 @@ impl Shell {
         for _ in 0..ACCEPTS_A_TURN {
             let Some(Ok((socket, peer))) = self.listener.as_ref().map(LocalListener::accept) else { return };
             let refusal = if peer.uid != 0 && !self.users.contains(&peer.uid) {
-                info!("cheetah: user {} (process {}) was turned away", peer.uid, peer.pid);
+                tell(Info, &format_args!("user {} (process {}) was turned away", peer.uid, peer.pid));
                 "cheetah: only root and the user of the server may come in\n"
             } else if self.sessions.iter().all(Option::is_some) {
                 "cheetah: there are four clients already\n"
@@ -216,7 +225,7 @@ impl Shell {
         let key = FIRST + 2 * index as u32;
         let watch = match watches.add(session.input(), Watch::Changes, key, 0) {
             Ok(watch) => watch,
-            Err(errno) => return warn!("cheetah: a client can not be served: {errno}"),
+            Err(errno) => return tell(Warn, &format_args!("a client can not be served: {errno}")),
         };
         // A file can not be watched, and never needs to be.
         let output = session.output().and_then(|output| watches.add(output, Watch::Changes, key + 1, 0).ok());
@@ -309,6 +318,12 @@ impl Shell {
         report.bytes.copy_within(end + 1..report.filled, 0);
         report.filled -= end + 1;
     }
+}
+
+/// Logs a message.
+#[inline(never)]
+fn tell(level: Level, what: &dyn Display) {
+    say(level, format_args!("cheetah: {what}"));
 }
 
 /// Has the workers tell of their connections.
