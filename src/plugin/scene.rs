@@ -7,7 +7,8 @@ use crate::plugin::host::Host;
 use crate::storage::pool::Pool;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
-use crate::wire::head::Version;
+use crate::wire::accept::accepts_json;
+use crate::wire::head::{Name, Version};
 
 /// What a handler or a hook works with for the length of one call.
 pub struct Scene<'a> {
@@ -65,6 +66,18 @@ impl Scene<'_> {
             self.last = true;
         }
         Stream { chunked }
+    }
+
+    /// Begins an answer 200 of unknown length: in JSON when the client accepts that by name (true), else of another media type. `cache`
+    /// is what its Cache-Control says.
+    #[inline(never)]
+    pub fn begin_negotiated(&mut self, request: &Request<'_>, cache: &[u8], other: &[u8]) -> (Stream, bool) {
+        let json = request.field(Name::Accept).is_some_and(accepts_json);
+        self.push_head(request, 200);
+        self.out.push_field("Cache-Control", cache);
+        self.out.push_field("Vary", b"Accept");
+        self.out.push_field("Content-Type", if json { b"application/json" } else { other });
+        (self.begin_stream(request), json)
     }
 
     /// Begins a part of the body. What is pushed from here on belongs to it, up to [`Scene::end_chunk`]; it may not be nothing.

@@ -1,8 +1,7 @@
 //! plugins/dirlisting/dirhtml.conf, and the themes beside it.
 #![cfg_attr(not(feature = "plugin-dirlisting"), allow(dead_code))]
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::check::Values;
 use super::super::diagnostic::Findings;
@@ -53,7 +52,7 @@ pub struct Dirlisting {
     /// Names that begin with a dot are listed.
     pub hidden: bool,
     /// The look; `None` is the built-in one.
-    pub theme: Option<Theme>,
+    pub theme: Option<Box<Theme>>,
 }
 
 impl Default for Dirlisting {
@@ -66,9 +65,9 @@ impl Default for Dirlisting {
 #[derive(Clone, Debug, Default)]
 pub struct Theme {
     /// What comes first, what comes for each entry, what comes last.
-    pub texts: [Box<[u8]>; 3],
+    pub texts: [Vec<u8>; 3],
     /// The directory that the three are in.
-    pub dir: Box<[u8]>,
+    pub dir: PathBuf,
 }
 
 /// Longest name of a file.
@@ -76,44 +75,9 @@ const NAME_MAX: usize = 255;
 /// Most bytes that one byte comes to in HTML.
 const ESCAPED: usize = 6;
 
-/// What stands in a theme for something that differs from page to page.
+/// What stands in a theme for something that differs from page to page: the place of its name among all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Macro {
-    /// `Index of` and the path.
-    HtmlTitle,
-    /// The theme's directory.
-    ThemePath,
-    /// That the entries are not sorted, and why; else nothing.
-    Note,
-    /// The link that sorts by a column, and the other way round when it is so already.
-    Sort(Column),
-    /// How a column is sorted, as `aria-sort` says it: `ascending`, `descending` or `none`.
-    Order(Column),
-    /// The name of an entry.
-    TargetName,
-    /// The link to it.
-    TargetUrl,
-    /// When it was modified.
-    TargetTime,
-    /// Its size, for people.
-    TargetSize,
-    /// Its size in bytes.
-    TargetBytes,
-    /// `parent`, `directory` or `file`.
-    TargetType,
-    /// The path, as a string of JSON.
-    JsonPath,
-    /// `true` or `false`.
-    JsonSorted,
-    /// What parts an entry from the one before.
-    JsonComma,
-    /// The name of an entry, as a string of JSON.
-    JsonName,
-    /// Its size, or `null`.
-    JsonSize,
-    /// When it was modified, by RFC 3339.
-    JsonTime,
-}
+pub struct Macro(pub usize);
 
 /// What a listing is sorted by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,46 +90,68 @@ pub enum Column {
     Size,
 }
 
-/// The macros by their names with their end; each begins with `%_`. Those that say something of an entry come last.
-const MACROS: &[(&[u8], Macro)] = &[
-    (b"html_title_%", Macro::HtmlTitle),
-    (b"theme_path_%", Macro::ThemePath),
-    (b"note_%", Macro::Note),
-    (b"sort_name_%", Macro::Sort(Column::Name)),
-    (b"sort_date_%", Macro::Sort(Column::Date)),
-    (b"sort_size_%", Macro::Sort(Column::Size)),
-    (b"order_name_%", Macro::Order(Column::Name)),
-    (b"order_date_%", Macro::Order(Column::Date)),
-    (b"order_size_%", Macro::Order(Column::Size)),
-    (b"json_path_%", Macro::JsonPath),
-    (b"json_sorted_%", Macro::JsonSorted),
-    (b"target_title_%", Macro::TargetName),
-    (b"target_name_%", Macro::TargetName),
-    (b"target_url_%", Macro::TargetUrl),
-    (b"target_time_%", Macro::TargetTime),
-    (b"target_size_%", Macro::TargetSize),
-    (b"target_bytes_%", Macro::TargetBytes),
-    (b"target_type_%", Macro::TargetType),
-    (b"json_comma_%", Macro::JsonComma),
-    (b"json_name_%", Macro::JsonName),
-    (b"json_size_%", Macro::JsonSize),
-    (b"json_time_%", Macro::JsonTime),
-];
+/// The names of the macros, each of which stands between `%_` and `_%`. Those that say something of an entry come last.
+const MACROS: &[u8] = b"html_title theme_path note sort_name sort_date sort_size order_name order_date order_size json_path \
+    json_sorted target_title target_name target_url target_time target_size target_bytes target_type json_comma json_name \
+    json_size json_time";
 
-/// How many of them stand for the same in every text.
-const ANYWHERE: usize = 11;
+impl Macro {
+    /// `Index of` and the path.
+    pub const HTML_TITLE: Macro = Macro(0);
+    /// The theme's directory.
+    pub const THEME_PATH: Macro = Macro(1);
+    /// That the entries are not sorted, and why; else nothing.
+    pub const NOTE: Macro = Macro(2);
+    /// The link that sorts by a name, and the other way round when it is so already; then by date, and by size.
+    pub const SORT: Macro = Macro(3);
+    /// How names are sorted, as `aria-sort` says it: `ascending`, `descending` or `none`; then dates, and sizes.
+    pub const ORDER: Macro = Macro(6);
+    /// The path, as a string of JSON.
+    pub const JSON_PATH: Macro = Macro(9);
+    /// `true` or `false`.
+    pub const JSON_SORTED: Macro = Macro(10);
+    /// The name of an entry.
+    pub const TARGET_TITLE: Macro = Macro(11);
+    /// The same.
+    pub const TARGET_NAME: Macro = Macro(12);
+    /// The link to it.
+    pub const TARGET_URL: Macro = Macro(13);
+    /// When it was modified.
+    pub const TARGET_TIME: Macro = Macro(14);
+    /// Its size, for people.
+    pub const TARGET_SIZE: Macro = Macro(15);
+    /// Its size in bytes.
+    pub const TARGET_BYTES: Macro = Macro(16);
+    /// `parent`, `directory` or `file`.
+    pub const TARGET_TYPE: Macro = Macro(17);
+    /// What parts an entry from the one before.
+    pub const JSON_COMMA: Macro = Macro(18);
+    /// The name of an entry, as a string of JSON.
+    pub const JSON_NAME: Macro = Macro(19);
+    /// Its size, or `null`.
+    pub const JSON_SIZE: Macro = Macro(20);
+    /// When it was modified, by RFC 3339.
+    pub const JSON_TIME: Macro = Macro(21);
+
+    /// Whether it says something of an entry.
+    fn is_of_entry(self) -> bool {
+        self.0 >= Macro::TARGET_TITLE.0
+    }
+}
 
 /// The text up to the first macro, that macro, and the text behind it. None = there is none: the first is the whole. What looks like
 /// one and is not known, or says something of an entry where there is none, is text.
 pub fn next_macro(text: &[u8], of_entry: bool) -> (&[u8], Option<(Macro, &[u8])>) {
-    let known = if of_entry { MACROS } else { MACROS.get(..ANYWHERE).unwrap_or_default() };
     let mut rest = text;
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         rest = rest.get(at + 1..).unwrap_or_default();
         let Some(name) = rest.strip_prefix(b"_") else { continue };
-        for (end, it) in known {
-            if let Some(behind) = name.strip_prefix(*end) {
-                return (text.get(..text.len() - rest.len() - 1).unwrap_or_default(), Some((*it, behind)));
+        for (number, known) in MACROS.split(|&byte| byte == b' ').enumerate() {
+            if let Some(behind) = name.strip_prefix(known)
+                && let Some(behind) = behind.strip_prefix(b"_%")
+                && (of_entry || !Macro(number).is_of_entry())
+            {
+                return (text.get(..text.len() - rest.len() - 1).unwrap_or_default(), Some((Macro(number), behind)));
             }
         }
     }
@@ -177,9 +163,9 @@ fn longest(mut text: &[u8], of_entry: bool, dir: usize) -> usize {
     let mut longest = text.len();
     while let (_, Some((it, behind))) = next_macro(text, of_entry) {
         longest += match it {
-            Macro::HtmlTitle | Macro::JsonPath => (LISTING_TITLE_MAX + 8) * ESCAPED,
-            Macro::ThemePath => dir * ESCAPED,
-            Macro::TargetName | Macro::TargetUrl | Macro::JsonName => (NAME_MAX + 1) * ESCAPED,
+            Macro::HTML_TITLE | Macro::JSON_PATH => (LISTING_TITLE_MAX + 8) * ESCAPED,
+            Macro::THEME_PATH => dir * ESCAPED,
+            Macro::TARGET_TITLE | Macro::TARGET_NAME | Macro::TARGET_URL | Macro::JSON_NAME => (NAME_MAX + 1) * ESCAPED,
             _ => 96,
         };
         text = behind;
@@ -198,43 +184,37 @@ pub(super) fn resolve(v: &Values<'_>, files: &dyn Files, dir: &Path, out: &mut F
     }
 }
 
-fn theme(entry: &RawEntry<'_>, files: &dyn Files, dir: &Path, out: &mut Findings) -> Option<Theme> {
+fn theme(entry: &RawEntry<'_>, files: &dyn Files, dir: &Path, out: &mut Findings) -> Option<Box<Theme>> {
     let name = entry.value;
+    if name == ".." || name.bytes().any(|byte| byte == b'/') {
+        return out.refuse(&entry.value_at, "write the name of a directory in plugins/dirlisting/themes");
+    }
     let dir = dir.join("themes").join(name);
-    let mut theme = Theme { dir: dir.as_os_str().as_bytes().into(), ..Theme::default() };
+    let mut texts = [const { Vec::new() }; 3];
     let mut left = THEME_MAX;
-    for (text, file) in theme.texts.iter_mut().zip(["header.theme", "entry.theme", "footer.theme"]) {
+    for (part, file) in ["header.theme", "entry.theme", "footer.theme"].into_iter().enumerate() {
         let path = dir.join(file);
-        let read = match name {
-            _ if name == ".." || name.bytes().any(|byte| byte == b'/') => {
-                Err(Trouble::Other("write the name of a directory in plugins/dirlisting/themes".into()))
-            }
-            _ => files.read(&path),
-        };
-        let why = match read {
-            Ok(content) => {
-                *text = content.into();
-                let fits =
-                    text.len() <= left && longest(text, file == "entry.theme", theme.dir.len()) <= THEME_PART_MAX;
+        let why = match files.read(&path) {
+            Ok(text) => {
+                let fits = text.len() <= left && longest(&text, part == 1, dir.as_os_str().len()) <= THEME_PART_MAX;
                 left = left.saturating_sub(text.len());
-                if fits {
+                if let Some(place) = texts.get_mut(part).filter(|_| fits) {
+                    *place = text;
                     continue;
                 }
                 Trouble::Other("this makes the theme too long, see docs/plugins/DIRLISTING.md: shorten it".into())
             }
-            // Those that the original came with: whoever has its file gets listings.
-            Err(Trouble::Missing) if matches!(name, "bootstrap" | "guineo") => {
-                out.warning(
-                    &entry.value_at,
-                    format_args!("there is no {}: the built-in theme is used", path.display()),
-                );
-                return None;
-            }
             Err(why) => why,
         };
-        return out.refuse(&entry.value_at, format_args!("theme {name}: {}: {why}", path.display()));
+        let path = path.display();
+        // Those that the original came with: whoever has its file gets listings.
+        if why == Trouble::Missing && matches!(name, "bootstrap" | "guineo") {
+            out.warning(&entry.value_at, format_args!("there is no {path}: the built-in theme is used"));
+            return None;
+        }
+        return out.refuse(&entry.value_at, format_args!("theme {name}: {path}: {why}"));
     }
-    Some(theme)
+    Some(Box::new(Theme { texts, dir }))
 }
 
 #[cfg(test)]
@@ -255,12 +235,12 @@ mod tests {
     #[test]
     fn macros_are_found() {
         let pieces = cut("<a href=\"%_target_url_%\">%_target_name_%</a>", true);
-        let wanted = [("<a href=\"", Some(Macro::TargetUrl)), ("\">", Some(Macro::TargetName)), ("</a>", None)];
+        let wanted = [("<a href=\"", Some(Macro::TARGET_URL)), ("\">", Some(Macro::TARGET_NAME)), ("</a>", None)];
         assert_eq!(pieces, wanted);
-        assert_eq!(cut("%_ %%_note_%%", false), [("%_ %", Some(Macro::Note)), ("%", None)]);
-        for (end, it) in MACROS {
-            let text = format!("%_{}", std::str::from_utf8(end).unwrap());
-            assert_eq!(cut(&text, true), [("", Some(*it)), ("", None)], "{text}");
+        assert_eq!(cut("%_ %%_note_%%", false), [("%_ %", Some(Macro::NOTE)), ("%", None)]);
+        for (number, name) in std::str::from_utf8(MACROS).unwrap().split(' ').enumerate() {
+            let text = format!("%_{name}_%");
+            assert_eq!(cut(&text, true), [("", Some(Macro(number))), ("", None)], "{text}");
         }
     }
 
@@ -272,11 +252,9 @@ mod tests {
             assert_eq!(cut(text, true), [(text, None)]);
         }
         assert_eq!(cut("%_target_url_%", false), [("%_target_url_%", None)], "there is no entry");
-        for (number, (end, _)) in MACROS.iter().enumerate() {
-            let text = format!("%_{}", std::str::from_utf8(end).unwrap());
-            let of_entry = ["target_title", "target_name", "json_name", "json_comma", "json_size", "json_time"];
-            let is = text.contains("target") || of_entry.iter().any(|name| text.contains(name));
-            assert_eq!(number >= ANYWHERE, is, "{text}");
+        for (number, name) in std::str::from_utf8(MACROS).unwrap().split(' ').enumerate() {
+            let is = name.contains("target") || ["json_name", "json_comma", "json_size", "json_time"].contains(&name);
+            assert_eq!(Macro(number).is_of_entry(), is, "{name}");
         }
     }
 

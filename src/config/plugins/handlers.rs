@@ -26,7 +26,7 @@ pub struct HandlerLine {
     /// The short name of a plugin that is built in and answers requests.
     pub plugin: &'static str,
     /// The words behind it.
-    pub params: Box<[Box<str>]>,
+    pub params: Vec<Box<str>>,
 }
 
 impl HandlerLine {
@@ -48,7 +48,9 @@ pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
 pub(in super::super) fn handlers(v: &Values<'_>, out: &mut Findings) -> Vec<HandlerLine> {
     let mut lines = Vec::new();
     for entry in v.every("HANDLERS") {
-        lines.extend(line(&entry, out));
+        if let Some(line) = line(&entry, out) {
+            lines.push(line);
+        }
     }
     lines
 }
@@ -72,8 +74,11 @@ fn line(entry: &RawEntry<'_>, out: &mut Findings) -> Option<HandlerLine> {
     } else {
         Applies::Location(prefix(what, entry, out)?.into())
     };
-    let params = Words(params).map(Box::from).collect();
-    Some(HandlerLine { applies, plugin: plugin.name, params })
+    let mut words = Vec::new();
+    for word in Words(params) {
+        words.push(word.into());
+    }
+    Some(HandlerLine { applies, plugin: plugin.name, params: words })
 }
 
 /// A prefix as paths of requests have it: without a slash at the end.

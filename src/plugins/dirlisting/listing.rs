@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::http::output::{Output, Sink};
 use crate::limits::{INPUT_ROOM, PATH_ROOM};
@@ -127,40 +128,32 @@ impl Progress {
             self.sorted = self.select(tools, source, config.sort_limit)?;
             self.part = Part::Header;
         }
-        let (texts, dir) = match &config.theme {
-            _ if self.json => (JSON, &[][..]),
-            Some(theme) => (theme.texts.each_ref().map(|text| &**text), &*theme.dir),
-            None => (BUILT_IN, &[][..]),
+        let theme = config.theme.as_ref().filter(|_| !self.json);
+        let built_in = if self.json { &JSON } else { &BUILT_IN };
+        let text = |number: usize| match theme {
+            Some(theme) => theme.texts.get(number).map_or(&[][..], |text| text),
+            None => built_in.get(number).copied().unwrap_or_default(),
         };
-        let [header, entry, footer] = texts;
+        let dir = theme.map_or(&[][..], |theme| theme.dir.as_os_str().as_bytes());
         let view = View { dir, path: source.path, order: self.order, sorted: self.sorted, limit: config.sort_limit };
-        if self.part == Part::Header {
-            if !to.put(&view, header, None) {
-                return Ok(());
-            }
-            self.part = Part::Parent;
-        }
-        if self.part == Part::Parent {
-            let parent = Shown { name: b"..", meta: None, first: true };
-            if !self.json && !source.is_top() && !to.put(&view, entry, Some(&parent)) {
-                return Ok(());
-            }
-            self.part = Part::Entries;
-        }
-        if self.part == Part::Entries {
-            let through = match self.sorted {
-                true => self.write_sorted(tools, source, &view, entry, to)?,
-                false => self.write_as_they_come(tools, source, &view, entry, to)?,
+        loop {
+            let (through, next) = match self.part {
+                Part::Count | Part::Header => (to.put(&view, text(0), None), Part::Parent),
+                Part::Parent => {
+                    let parent = Shown { name: b"..", meta: None, first: true };
+                    let through = self.json || source.is_top() || to.put(&view, text(1), Some(&parent));
+                    (through, Part::Entries)
+                }
+                Part::Entries if self.sorted => (self.write_sorted(tools, source, &view, text(1), to)?, Part::Footer),
+                Part::Entries => (self.write_as_they_come(tools, source, &view, text(1), to)?, Part::Footer),
+                Part::Footer => (to.put(&view, text(2), None), Part::End),
+                Part::End => return Ok(()),
             };
             if !through {
                 return Ok(());
             }
-            self.part = Part::Footer;
+            self.part = next;
         }
-        if self.part == Part::Footer && to.put(&view, footer, None) {
-            self.part = Part::End;
-        }
-        Ok(())
     }
 
     /// Writes an entry, unless it is gone by now. False = not in this part any more.

@@ -18,7 +18,6 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::config::Config;
-use crate::http::output::Sink;
 use crate::limits::LISTINGS_MAX;
 use crate::plugin::handler::{Asked, Call, Handler, Handling, Produced};
 use crate::plugin::hooks::Needs;
@@ -31,8 +30,6 @@ use crate::sys::directory::open_to_read;
 use crate::sys::memory::Region;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
-use crate::wire::accept::accepts_json;
-use crate::wire::head::Name;
 
 /// What a worker lists directories with.
 struct Tools {
@@ -41,11 +38,14 @@ struct Tools {
     number: u32,
 }
 
-/// The handler. It has nothing unless the configuration asks for listings.
-pub struct Dirlisting {
-    tools: Option<Tools>,
+/// All that a worker has.
+struct Inside {
+    tools: Tools,
     listings: Vec<Option<Listing>>,
 }
+
+/// The handler. It has nothing unless the configuration asks for listings.
+pub struct Dirlisting(Option<Box<Inside>>);
 
 /// The place of a listing under way.
 #[derive(PartialEq, Eq, Debug)]
@@ -54,9 +54,16 @@ pub struct Place(u8);
 const _: () = assert!(LISTINGS_MAX <= 256, "places are bytes");
 
 /// Whether the configuration asks for listings anywhere.
+#[inline(never)]
 fn is_asked_for(config: &Config) -> bool {
-    let mut lines = config.sites.iter().flat_map(|site| &site.handlers);
-    config.plugins.dirlisting.enabled || lines.any(|line| line.plugin == Dirlisting::NAME)
+    for site in &config.sites {
+        for line in &site.handlers {
+            if line.plugin == Dirlisting::NAME {
+                return true;
+            }
+        }
+    }
+    config.plugins.dirlisting.enabled
 }
 
 /// The answer to a directory that can not be read.
@@ -87,20 +94,20 @@ impl Handler for Dirlisting {
 
     fn new(live: &Live) -> io::Result<Dirlisting> {
         if !is_asked_for(live.config()) {
-            return Ok(Dirlisting { tools: None, listings: Vec::new() });
+            return Ok(Dirlisting(None));
         }
-        let tools = Some(Tools { scratch: Region::new(SCRATCH)?, records: Records::new(), number: 0 });
-        Ok(Dirlisting { tools, listings: Vec::with_capacity(LISTINGS_MAX) })
+        let tools = Tools { scratch: Region::new(SCRATCH)?, records: Records::new(), number: 0 };
+        Ok(Dirlisting(Some(Box::new(Inside { tools, listings: Vec::with_capacity(LISTINGS_MAX) }))))
     }
 
     fn handle(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, call: Call<'_>) -> Handling<Place> {
-        let (Some(tools), Some(directory)) = (&mut self.tools, call.directory) else { return Handling::NotMe };
+        let (Some(inside), Some(directory)) = (&mut self.0, call.directory) else { return Handling::NotMe };
+        let Inside { tools, listings } = &mut **inside;
         let directory = match open_to_read(directory.as_fd()) {
             Ok(directory) => directory,
             Err(errno) => return Handling::Refuse(refusal(errno)),
         };
-        let json = request.field(Name::Accept).is_some_and(accepts_json);
-        let place = self.listings.iter().position(Option::is_none).unwrap_or(self.listings.len());
+        let place = listings.iter().position(Option::is_none).unwrap_or(listings.len());
         let buffer = match request.is_head() {
             true => None,
             false if place < LISTINGS_MAX => scene.pool.take(request.path.len()),
@@ -109,11 +116,7 @@ impl Handler for Dirlisting {
         if buffer.is_none() && !request.is_head() {
             return Handling::Refuse(503);
         }
-        let media_type: &[u8] = if json { b"application/json" } else { b"text/html; charset=utf-8" };
-        scene.push_head(request, 200);
-        scene.out.push(b"Cache-Control: no-cache\r\nVary: Accept\r\n");
-        scene.out.push_field("Content-Type", media_type);
-        let stream = scene.begin_stream(request);
+        let (stream, json) = scene.begin_negotiated(request, b"no-cache", b"text/html; charset=utf-8");
         let Some(buffer) = buffer else { return Handling::Answered };
         if let Some(room) = scene.pool.get_mut(&buffer).get_mut(..request.path.len()) {
             room.copy_from_slice(request.path);
@@ -123,24 +126,27 @@ impl Handler for Dirlisting {
         let progress = Progress::new(tools.number, order, json);
         let (path_len, site) = (request.path.len() as u16, request.site);
         let listing = Listing { directory, buffer, path_len, site, stream, progress };
-        match self.listings.get_mut(place) {
-            Some(free) => *free = Some(listing),
+        if place == listings.len() {
             // Within what was taken at the start: this does not allocate.
-            None => self.listings.push(Some(listing)),
+            listings.push(None);
+        }
+        if let Some(free) = listings.get_mut(place) {
+            *free = Some(listing);
         }
         Handling::Begun(Place(place as u8))
     }
 
     fn produce(&mut self, place: &mut Place, scene: &mut Scene<'_>) -> Produced {
-        let listing = self.listings.get_mut(usize::from(place.0)).and_then(Option::as_mut);
-        match (listing, &mut self.tools) {
-            (Some(listing), Some(tools)) => listing.produce(tools, scene),
+        let Some(Inside { tools, listings }) = self.0.as_deref_mut() else { return Produced::Broken };
+        match listings.get_mut(usize::from(place.0)) {
+            Some(Some(listing)) => listing.produce(tools, scene),
             _ => Produced::Broken,
         }
     }
 
     fn release(&mut self, place: Place, pool: &mut Pool) {
-        if let Some(listing) = self.listings.get_mut(usize::from(place.0)).and_then(Option::take) {
+        let listings = self.0.as_mut().and_then(|inside| inside.listings.get_mut(usize::from(place.0)));
+        if let Some(listing) = listings.and_then(Option::take) {
             pool.give(listing.buffer);
         }
     }

@@ -30,16 +30,14 @@ impl Order {
     /// The order that a query asks for: `sort=name|date|size` and `order=asc|desc`. What it does not say is as by default.
     pub(super) fn of_query(query: &[u8]) -> Order {
         let mut order = Order { by: Column::Name, descending: false };
-        let columns: [(&[u8], Column); 3] =
-            [(b"sort=name", Column::Name), (b"sort=date", Column::Date), (b"sort=size", Column::Size)];
         for part in query.split(|&byte| byte == b'&') {
-            for (name, by) in columns {
-                if part == name {
-                    order.by = by;
-                }
-            }
-            if part.starts_with(b"order=") {
-                order.descending = part.ends_with(b"=desc");
+            match part {
+                b"sort=name" => order.by = Column::Name,
+                b"sort=date" => order.by = Column::Date,
+                b"sort=size" => order.by = Column::Size,
+                b"order=asc" => order.descending = false,
+                b"order=desc" => order.descending = true,
+                _ => {}
             }
         }
         order

@@ -12,11 +12,11 @@ use crate::wire::date::{ISO_DATE_LEN, write_iso_date};
 pub(super) type Texts<'a> = [&'a [u8]; 3];
 
 /// The built-in theme.
-pub(super) const BUILT_IN: Texts<'static> =
+pub(super) static BUILT_IN: Texts<'static> =
     [include_bytes!("theme/header.theme"), include_bytes!("theme/entry.theme"), include_bytes!("theme/footer.theme")];
 
 /// A listing in JSON.
-pub(super) const JSON: Texts<'static> = [
+pub(super) static JSON: Texts<'static> = [
     b"{\"path\": %_json_path_%, \"entries\": [",
     b"%_json_comma_%\n  {\"name\": %_json_name_%, \"url\": \"%_target_url_%\", \"type\": \"%_target_type_%\", \"size\": %_json_size_%, \"modified\": \"%_json_time_%\"}",
     b"], \"sorted\": %_json_sorted_%}\n",
@@ -59,8 +59,9 @@ impl View<'_> {
 
     #[inline(never)]
     fn push_macro(&self, out: &mut dyn Sink, it: Macro) {
+        let columns = [Column::Name, Column::Date, Column::Size];
         match it {
-            Macro::HtmlTitle => {
+            Macro::HTML_TITLE => {
                 out.push(b"Index of ");
                 let start = self.path.get(..LISTING_TITLE_MAX);
                 push_html(out, start.unwrap_or(self.path));
@@ -68,61 +69,63 @@ impl View<'_> {
                     out.push("\u{2026}".as_bytes());
                 }
             }
-            Macro::ThemePath => push_html(out, self.dir),
-            Macro::Note if !self.sorted => {
+            Macro::THEME_PATH => push_html(out, self.dir),
+            Macro::NOTE if !self.sorted => {
                 out.push(b"This directory has more than ");
                 out.push_decimal(self.limit.into());
                 out.push(b" entries: they stand in its own order, unsorted.");
             }
-            Macro::Sort(column) => {
-                out.push(match column {
-                    Column::Name => b"?sort=name&amp;order=",
-                    Column::Date => b"?sort=date&amp;order=",
-                    Column::Size => b"?sort=size&amp;order=",
-                });
-                let turn = self.order == Order { by: column, descending: false };
-                out.push(if turn { b"desc" } else { b"asc" });
+            Macro::JSON_PATH => push_json(out, self.path),
+            Macro::JSON_SORTED => out.push(if self.sorted { b"true" } else { b"false" }),
+            Macro(number) => {
+                if let Some(&column) = columns.get(number.wrapping_sub(Macro::SORT.0)) {
+                    out.push(b"?sort=");
+                    out.push(match column {
+                        Column::Name => b"name",
+                        Column::Date => b"date",
+                        Column::Size => b"size",
+                    });
+                    let turn = self.order == Order { by: column, descending: false };
+                    out.push(if turn { b"&amp;order=desc" } else { b"&amp;order=asc" });
+                } else if let Some(&column) = columns.get(number.wrapping_sub(Macro::ORDER.0)) {
+                    out.push(match self.sorted && self.order.by == column {
+                        false => b"none",
+                        true if self.order.descending => b"descending",
+                        true => b"ascending",
+                    });
+                }
             }
-            Macro::Order(column) => out.push(match self.sorted && self.order.by == column {
-                false => b"none",
-                true if self.order.descending => b"descending",
-                true => b"ascending",
-            }),
-            Macro::JsonPath => push_json(out, self.path),
-            Macro::JsonSorted => out.push(if self.sorted { b"true" } else { b"false" }),
-            _ => {}
         }
     }
 
     fn push_of_entry(&self, out: &mut dyn Sink, it: Macro, shown: &Shown<'_>) {
-        let Shown { name, meta, first } = *shown;
-        let (kind, size, mtime) = meta.map_or((Kind::Directory, 0, 0), |meta| (meta.kind, meta.size, meta.mtime));
+        let Shown { name, ref meta, first } = *shown;
+        let (kind, size, mtime) = meta.as_ref().map_or((Kind::Directory, 0, 0), |it| (it.kind, it.size, it.mtime));
         let directory = kind == Kind::Directory;
         match it {
-            Macro::TargetName | Macro::TargetUrl => {
-                let push = if it == Macro::TargetUrl { push_url } else { push_html };
+            Macro::TARGET_TITLE | Macro::TARGET_NAME | Macro::TARGET_URL => {
+                let push = if it == Macro::TARGET_URL { push_url } else { push_html };
                 push(out, name);
                 if directory {
                     out.push(b"/");
                 }
             }
-            Macro::TargetType => out.push(match meta {
+            Macro::TARGET_TYPE => out.push(match meta {
                 None => b"parent",
                 Some(_) if directory => b"directory",
                 Some(_) => b"file",
             }),
-            Macro::TargetTime if meta.is_some() => push_time(out, mtime),
-            Macro::TargetTime => out.push(b"-"),
-            Macro::TargetSize | Macro::JsonSize if directory => {
-                out.push(if it == Macro::JsonSize { b"null" } else { b"-" });
-            }
-            Macro::TargetSize => push_size(out, size),
-            Macro::TargetBytes if directory => {}
-            Macro::TargetBytes | Macro::JsonSize => out.push_decimal(size),
-            Macro::JsonComma if first => {}
-            Macro::JsonComma => out.push(b","),
-            Macro::JsonName => push_json(out, name),
-            Macro::JsonTime => {
+            Macro::TARGET_TIME if meta.is_some() => push_time(out, mtime),
+            Macro::TARGET_TIME => out.push(b"-"),
+            Macro::TARGET_SIZE if directory => out.push(b"-"),
+            Macro::JSON_SIZE if directory => out.push(b"null"),
+            Macro::TARGET_SIZE => push_size(out, size),
+            Macro::TARGET_BYTES if directory => {}
+            Macro::TARGET_BYTES | Macro::JSON_SIZE => out.push_decimal(size),
+            Macro::JSON_COMMA if first => {}
+            Macro::JSON_COMMA => out.push(b","),
+            Macro::JSON_NAME => push_json(out, name),
+            Macro::JSON_TIME => {
                 let mut date = [0; ISO_DATE_LEN];
                 write_iso_date(mtime, &mut date);
                 out.push(&date);

@@ -85,13 +85,12 @@ pub(super) fn push_size(out: &mut dyn Sink, size: u64) {
         return out.push(b" B");
     }
     let mut shift = 10;
-    for unit in [b" KB", b" MB", b" GB"] {
+    for unit in *b"KMG" {
         // Tenths of the unit, rounded; what is shifted out first is too little to count.
         let tenths = (size >> (shift - 10)).saturating_mul(10).saturating_add(512) / 1024;
         if tenths < 10_240 || shift == 30 {
             out.push_decimal(tenths / 10);
-            out.push(&[b'.', b'0' + (tenths % 10) as u8]);
-            return out.push(unit);
+            return out.push(&[b'.', b'0' + (tenths % 10) as u8, b' ', unit, b'B']);
         }
         shift += 10;
     }

@@ -15,8 +15,7 @@ use crate::plugin::host::Host;
 use crate::plugin::scene::{Scene, Stream};
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
-use crate::wire::accept::accepts_json;
-use crate::wire::head::{Method, Name};
+use crate::wire::head::Method;
 
 /// Room that one step may fill, bytes.
 const STEP: usize = 1024;
@@ -50,12 +49,7 @@ impl Handler for Metrics {
         if !matches!(request.head.method, Method::Get | Method::Head) {
             return Handling::Refuse(405);
         }
-        let json = request.field(Name::Accept).is_some_and(accepts_json);
-        let media_type: &[u8] = if json { b"application/json" } else { b"text/plain; version=0.0.4; charset=utf-8" };
-        scene.push_head(request, 200);
-        scene.out.push(b"Cache-Control: no-store\r\nVary: Accept\r\n");
-        scene.out.push_field("Content-Type", media_type);
-        let stream = scene.begin_stream(request);
+        let (stream, json) = scene.begin_negotiated(request, b"no-store", b"text/plain; version=0.0.4; charset=utf-8");
         if request.is_head() {
             return Handling::Answered;
         }
