@@ -149,7 +149,8 @@ impl Site {
         };
         for ((name, text), format) in sites.into_iter().zip(["combined", "json", "monkey", "common"]) {
             let lists = cfg!(feature = "plugin-dirlisting") && name == "default";
-            let mut handlers = String::from(if lists { "[HANDLERS]\n    Match ^/(many|bulky)/ dirlisting\n" } else { "" });
+            let mut handlers =
+                String::from(if lists { "[HANDLERS]\n    Match ^/(many|bulky)/ dirlisting\n" } else { "" });
             if cfg!(feature = "plugin-metrics") && name == "default" {
                 handlers.push_str("[HANDLERS]\n    Location /metrics metrics\n");
             }
