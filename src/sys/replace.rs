@@ -46,7 +46,7 @@ pub fn replace(path: &[u8], content: &[u8], like: Option<BorrowedFd<'_>>) -> Res
         Ok(_) => check(unsafe { libc::syncfs(file.as_raw_fd()) }),
         Err(errno) => {
             // SAFETY: `new` ends in NUL.
-            unsafe { libc::unlink(new.as_ptr().cast()) };
+            unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, new.as_ptr(), 0) };
             Err(errno)
         }
     }
@@ -57,14 +57,14 @@ fn fill(file: BorrowedFd<'_>, content: &[u8], like: Option<BorrowedFd<'_>>) -> R
     // The largest user and group numbers leave them as they are.
     let (mode, user, group) = like.map_or(Ok((0o640, libc::uid_t::MAX, libc::gid_t::MAX)), rights)?;
     let number = file.as_raw_fd();
-    // SAFETY: fchown and fchmod take an open descriptor and integers.
+    // SAFETY: fchownat takes an open descriptor, an empty path for that itself, and integers; fchmod and fsync the same without.
     unsafe {
-        check(libc::fchown(number, user, group))?;
-        check(libc::fchmod(number, mode))?;
+        check(libc::fchownat(number, c"".as_ptr(), user, group, libc::AT_EMPTY_PATH))?;
+        // The calls themselves: around the first the C library has a detour for descriptors of another kind.
+        check(libc::syscall(libc::SYS_fchmod, number, mode) as libc::c_int)?;
+        write_all(file, content)?;
+        check(libc::syscall(libc::SYS_fsync, number) as libc::c_int).map(drop)
     }
-    write_all(file, content)?;
-    // SAFETY: fsync takes an open descriptor.
-    check(unsafe { libc::fsync(number) }).map(drop)
 }
 
 #[cfg(test)]

@@ -39,16 +39,30 @@ fn value(digit: u8) -> Option<u8> {
 /// Encodes `bytes` into `out` and answers with the part of it that was written. What does not fit is left out: four digits are needed
 /// for three bytes or the last one or two.
 pub fn encode<'a>(bytes: &[u8], out: &'a mut [u8]) -> &'a [u8] {
-    let mut len = 0;
-    for (three, four) in bytes.chunks(3).zip(out.chunks_exact_mut(4)) {
-        let bits = three.iter().fold(0u32, |bits, &byte| (bits << 8) | u32::from(byte)) << (8 * (3 - three.len()));
-        for (place, digit) in four.iter_mut().enumerate() {
-            let value = (bits >> (18 - 6 * place)) & 63;
-            *digit = if place > three.len() { b'=' } else { DIGITS[value as usize] };
+    let (mut bits, mut count, mut len) = (0u32, 0, 0);
+    let mut put = |digit| {
+        if let Some(place) = out.get_mut(len) {
+            *place = digit;
+            len += 1;
         }
-        len += 4;
+    };
+    for &byte in bytes {
+        bits = (bits << 8) | u32::from(byte);
+        count += 8;
+        while count >= 6 {
+            count -= 6;
+            put(DIGITS[((bits >> count) & 63) as usize]);
+        }
     }
-    out.get(..len).unwrap_or_default()
+    // Of the last byte two bits may be left, or four: a digit, and a character of padding for each two bits that it has too many.
+    if count > 0 {
+        put(DIGITS[((bits << (6 - count)) & 63) as usize]);
+    }
+    while count % 6 != 0 {
+        put(b'=');
+        count += 2;
+    }
+    out.get(..len & !3).unwrap_or_default()
 }
 
 #[cfg(test)]

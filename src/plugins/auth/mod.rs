@@ -129,6 +129,7 @@ impl Plugin for Auth {
 pub struct Gate {
     #[cfg_attr(not(feature = "auth-bcrypt"), allow(dead_code))] // Whom to wake, which bcrypt alone asks.
     number: usize,
+    #[allow(clippy::vec_box)] // They are moved at a reload: a pointer each takes less code.
     files: Vec<Box<Users>>,
     shared: Arc<Shared>,
 }

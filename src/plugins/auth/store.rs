@@ -111,10 +111,10 @@ impl Source {
         Ok((file, meta))
     }
 
-    /// Says something about it.
+    /// Says something about it: what follows its path.
     #[inline(never)]
     fn tell(&self, level: Level, what: &dyn fmt::Display) {
-        say(level, format_args!("auth: {}: {what}", self.path.display()));
+        say(level, format_args!("auth: {}{what}", self.path.display()));
     }
 
     /// Whether a state is another one than was told of last.
@@ -156,10 +156,9 @@ impl From<Errno> for Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::System(errno) => errno.fmt(f)?,
-            Trouble::Says(what) => f.write_str(what)?,
+            Trouble::System(errno) => write!(f, ": {errno}: nobody gets in"),
+            Trouble::Says(what) => write!(f, ": {what}: nobody gets in"),
         }
-        f.write_str(": nobody gets in")
     }
 }
 
@@ -233,7 +232,7 @@ impl Users {
         if meta.size > room as u64 {
             if self.source.is_news(state) {
                 let what =
-                    format_args!("grown to {} bytes, of {room} at most: not read; a reload gives it room", meta.size);
+                    format_args!(": grown to {} bytes, of {room} at most: not read; a reload gives it room", meta.size);
                 self.source.tell(Level::Warn, &what);
             }
             return Ok(());
@@ -258,13 +257,13 @@ impl Users {
                 Line::Broken(why) => {
                     broken += 1;
                     if broken <= TOLD_MAX {
-                        let what = format_args!("line {number}: {why}: nobody can log in by it");
+                        let what = format_args!(":{number}: {why}: nobody can log in by this line");
                         self.source.tell(Level::Warn, &what);
                     }
                 }
             }
         }
-        self.source.tell(Level::Info, &format_args!("{users} users, {broken} broken lines"));
+        self.source.tell(Level::Info, &format_args!(": {users} users, {broken} broken lines"));
     }
 }
 
