@@ -1,38 +1,29 @@
 //! Which byte may stand where, and searches that look at a machine word at a time.
 
-/// What a byte may be part of, a bit each: one table for all, with letters and digits in each of them.
-static CHARS: [u8; 256] = {
-    let mut table = [0; 256];
+/// Builds a table of letters, digits and the bytes of `more`.
+const fn alphanumeric_and(more: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        if (byte as u8).is_ascii_alphanumeric() {
-            table[byte] = TCHAR | REG_NAME | PATH;
-        }
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
-    let table = and(table, b"!#$%&'*+-.^_`|~", TCHAR);
-    let table = and(table, b"-._~!$&'()*+,;=", REG_NAME | PATH);
-    and(table, b"/:@", PATH)
-};
-
-const TCHAR: u8 = 1;
-const REG_NAME: u8 = 2;
-const PATH: u8 = 4;
-
-/// The table with `bits` for the bytes of `more` too.
-const fn and(mut table: [u8; 256], more: &[u8], bits: u8) -> [u8; 256] {
     let mut i = 0;
     while i < more.len() {
-        table[more[i] as usize] |= bits;
+        table[more[i] as usize] = true;
         i += 1;
     }
     table
 }
 
+static TCHAR: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+static REG_NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=");
+static PATH: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=/:@");
+
 /// RFC 9110 section 5.6.2: tchar, the bytes of methods, field names and other tokens.
 #[inline]
 pub fn is_tchar(byte: u8) -> bool {
-    CHARS[usize::from(byte)] & TCHAR != 0
+    TCHAR[usize::from(byte)]
 }
 
 /// RFC 9110 section 5.5: field-vchar with the blanks that may stand between, so all a field value may hold: SP, HTAB,
@@ -51,13 +42,13 @@ pub fn is_visible(byte: u8) -> bool {
 /// RFC 3986 section 3.2.2: the bytes of a reg-name that are not part of a percent escape (unreserved and sub-delims).
 #[inline]
 pub fn is_reg_name(byte: u8) -> bool {
-    CHARS[usize::from(byte)] & REG_NAME != 0
+    REG_NAME[usize::from(byte)]
 }
 
 /// RFC 3986 section 3.3: the bytes a path may hold unescaped (unreserved, sub-delims, `:`, `@` and `/`).
 #[inline]
 pub fn is_path(byte: u8) -> bool {
-    CHARS[usize::from(byte)] & PATH != 0
+    PATH[usize::from(byte)]
 }
 
 /// RFC 9110 section 5.6.3: OWS, a blank around list members and field values.
