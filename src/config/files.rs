@@ -7,11 +7,14 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Chroot;
+use crate::sys::directory::{self, Entries, read_entries};
+use crate::sys::errno::Errno;
 use crate::sys::file;
 
 /// Largest configuration file accepted, bytes. A larger one is refused: it is some other file.
@@ -42,6 +45,12 @@ impl From<io::Error> for Trouble {
             io::ErrorKind::PermissionDenied => Trouble::Other("permission denied".into()),
             _ => Trouble::Other(error.to_string()),
         }
+    }
+}
+
+impl From<Errno> for Trouble {
+    fn from(errno: Errno) -> Trouble {
+        io::Error::from(errno).into()
     }
 }
 
@@ -120,16 +129,28 @@ impl Files for Disk<'_> {
         #[cfg(feature = "sandbox")]
         self.note(dir);
         let mut names = Vec::new();
-        for entry in fs::read_dir(&*self.at(dir)?)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else {
-                let what = format!("the name \"{}\" in it is not UTF-8: rename that file", entry.path().display());
-                return Err(Trouble::Other(what));
-            };
-            // A link to nothing counts as a file, so that reading it says what is wrong.
-            let is_file = fs::metadata(entry.path()).map_or(true, |about| about.is_file());
-            let place = names.partition_point(|(other, _)| *other < name);
-            names.insert(place, (name, is_file));
+        let opened = file::open(&self.at(dir)?)?;
+        let mut buffer = [0; 4096];
+        loop {
+            let len = read_entries(opened.as_fd(), &mut buffer)?;
+            for entry in Entries(buffer.get(..len).unwrap_or_default()) {
+                let name = entry.name.to_bytes();
+                if name == b"." || name == b".." {
+                    continue;
+                }
+                let path = dir.join(OsStr::from_bytes(name));
+                let Ok(name) = String::from_utf8(name.to_vec()) else {
+                    let what = format!("the name \"{}\" in it is not UTF-8: rename that file", path.display());
+                    return Err(Trouble::Other(what));
+                };
+                // A link to nothing counts as a file, so that reading it says what is wrong.
+                let is_file = fs::metadata(&*self.at(&path)?).map_or(true, |about| about.is_file());
+                let place = names.partition_point(|(other, _)| *other < name);
+                names.insert(place, (name, is_file));
+            }
+            if len == 0 {
+                break;
+            }
         }
         Ok(names)
     }
@@ -151,7 +172,7 @@ impl Files for Disk<'_> {
 pub(super) fn absolute(path: &Path) -> PathBuf {
     let mut whole = match path.has_root() {
         true => PathBuf::from("/"),
-        false => std::env::current_dir().unwrap_or_default(),
+        false => directory::current().unwrap_or_default(),
     };
     for part in parts(path) {
         whole.push(part);

@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::sys::directory;
+
 /// The directory of an installed server.
 pub const INSTALLED: &str = "/etc/monkey";
 
@@ -18,7 +20,7 @@ pub const SERVER_CONF: &str = "monkey.conf";
 /// 2. [`INSTALLED`], if it has a monkey.conf;
 /// 3. `./conf` beside a `./Cargo.toml`: a source tree built into a target directory elsewhere.
 pub fn directory() -> Option<PathBuf> {
-    search(env::current_exe().ok().as_deref(), Path::new(INSTALLED), env::current_dir().ok().as_deref())
+    search(env::current_exe().ok().as_deref(), Path::new(INSTALLED), directory::current().ok().as_deref())
 }
 
 fn search(executable: Option<&Path>, installed: &Path, here: Option<&Path>) -> Option<PathBuf> {

@@ -85,13 +85,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// These options with nothing in them against the working directory, which changes when a server goes into the
+    /// Leaves nothing in them that is against the working directory, which changes when a server goes into the
     /// background. `config` is what they led to: a reload reads the same files again.
-    pub fn anchored(self, config: &Config) -> Options {
+    pub fn anchor(&mut self, config: &Config) {
         let dir = Some(config.dir.clone());
-        let (config_dir, one_shot) = if self.one_shot.is_some() { (None, dir) } else { (dir, None) };
-        let pid_file = self.pid_file.and(config.server.pid_file.clone());
-        Options { config_dir, one_shot, pid_file, ..self }
+        match self.one_shot {
+            Some(_) => (self.config_dir, self.one_shot) = (None, dir),
+            None => self.config_dir = dir,
+        }
+        if self.pid_file.is_some() {
+            self.pid_file = config.server.pid_file.clone();
+        }
     }
 }
 

@@ -772,13 +772,16 @@ fn anchored_options_do_not_depend_on_the_working_directory() {
     let typed = Options { pid_file: Some("run/pid".into()), ..Options::default() };
     let config = read(typed.clone(), &[]).0.unwrap();
     let typed = Options { config_dir: Some("c".into()), sites_dir: Some("mine".into()), ..typed };
-    let anchored = typed.anchored(&config);
+    let mut anchored = typed;
+    anchored.anchor(&config);
     assert_eq!(anchored.config_dir, Some("/c".into()));
     assert_eq!(anchored.sites_dir, Some("mine".into()), "is against the configuration directory");
     assert!(anchored.pid_file.unwrap().is_absolute());
-    let found = Options::default().anchored(&config);
+    let mut found = Options::default();
+    found.anchor(&config);
     assert_eq!(found, Options { config_dir: Some("/c".into()), ..Options::default() }, "what was found stays");
-    let one_shot = Options { one_shot: Some("c".into()), ..Options::default() }.anchored(&config);
+    let mut one_shot = Options { one_shot: Some("c".into()), ..Options::default() };
+    one_shot.anchor(&config);
     assert_eq!(one_shot, Options { one_shot: Some("/c".into()), ..Options::default() });
 }
 

@@ -48,8 +48,8 @@ pub(super) struct Boot {
 impl Boot {
     /// Takes the steps in the order they need. The sockets of a service manager are looked for first: they are meant for the
     /// process that was started.
-    pub(super) fn new(mut config: Config, options: Options) -> Result<Boot, StartError> {
-        let mut options = options.anchored(&config);
+    pub(super) fn new(mut config: Config, mut options: Options) -> Result<Boot, StartError> {
+        options.anchor(&config);
         let passed = passed().map_err(StartError::Passed)?;
         if !passed.is_empty() {
             config.server.listen = passed.iter().map(|listener| listener.listen.clone()).collect();

@@ -1,7 +1,9 @@
 //! Reading directories, a buffer of names at a time, without ever taking memory for them.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use super::errno::{Errno, check, count};
 use super::file::{Kind, Meta, look};
@@ -14,6 +16,20 @@ pub fn open_to_read(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let fd = check(unsafe { libc::openat(directory.as_raw_fd(), c".".as_ptr(), flags) })?;
     // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The working directory (getcwd(2)). The function of the libc brings an allocator of its own along. Fails with ENOENT when it was
+/// removed, or is outside of the root directory.
+pub fn current() -> Result<PathBuf, Errno> {
+    let mut path = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the pointer and length are those of one live, writable slice.
+    let got = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len() as libc::c_ulong) };
+    // The NUL counts.
+    path.truncate(count(got as isize)?.saturating_sub(1));
+    if path.first() != Some(&b'/') {
+        return Err(Errno::NOENT);
+    }
+    Ok(OsString::from_vec(path).into())
 }
 
 /// Reads the next entries (getdents64(2)) into a buffer, which [`Entries`] understands; it should have room for 4 KB. 0 = that were
@@ -87,7 +103,6 @@ mod tests {
     use std::fs;
     use std::os::fd::AsFd;
     use std::os::unix::ffi::OsStrExt;
-    use std::path::PathBuf;
 
     struct Tree(PathBuf);
 
@@ -152,6 +167,11 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(sorted.len(), names.len(), "each comes once");
+    }
+
+    #[test]
+    fn where_the_process_is() {
+        assert_eq!(current().unwrap(), std::env::current_dir().unwrap());
     }
 
     #[test]

@@ -27,7 +27,12 @@ impl Live {
         let mut roots = Vec::new();
         let mut first_root = Vec::new();
         for (index, site) in config.sites.iter().enumerate() {
-            names.extend(site.names.iter().map(|name| (name.as_bytes().into(), index as u16)));
+            for name in &site.names {
+                // The first site that claims a name keeps it.
+                if let Err(place) = names.binary_search_by(|(other, _)| (**other).cmp(name.as_bytes())) {
+                    names.insert(place, (name.as_bytes().into(), index as u16));
+                }
+            }
             first_root.push(roots.len() as RootId);
             let aliases = site.aliases.iter().map(|alias| &alias.dir);
             for dir in std::iter::once(&site.document_root).chain(aliases) {
@@ -35,9 +40,6 @@ impl Live {
                 roots.push(CString::new(dir.as_os_str().as_bytes()).unwrap_or_default());
             }
         }
-        // The first site that claims a name keeps it.
-        names.sort_unstable();
-        names.dedup_by(|later, first| later.0 == first.0);
         let one_site = config.sites.len() == 1 && config.server.unknown_host == UnknownHost::Default;
         let mut asks = Vec::new();
         for site in &config.sites {
