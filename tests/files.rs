@@ -152,6 +152,23 @@ fn a_file_that_is_cut_while_it_is_sent_ends_the_connection() {
     assert_eq!(server.get("/a.txt").is(200).text(), "alpha");
 }
 
+/// Where sending stops between two pages it looks like a socket that is full: what the client does not get tells.
+#[test]
+fn a_file_that_is_cut_between_two_pages_ends_the_connection_too() {
+    let setup = Setup::new().server("SendBuffer 131072").server("RateWindow 1").file("a.txt", "alpha");
+    let server = setup.file("big.bin", pattern(8_000_000)).start();
+    let mut client = server.client();
+    client.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.head();
+    client.take(10_000);
+    // Further than the socket has room for, so that the cut is met while it is sent.
+    let cut = 1000 * 4096;
+    File::options().write(true).open(server.root("big.bin")).and_then(|file| file.set_len(cut)).expect("a cut");
+    let rest = client.rest();
+    assert!(rest == pattern(8_000_000)[10_000..cut as usize], "{} bytes came", rest.len());
+    assert_eq!(server.get("/a.txt").is(200).text(), "alpha");
+}
+
 #[test]
 fn a_file_that_grows_while_it_is_sent_is_as_long_as_was_announced() {
     let server =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::log::{Level, error, info, warn};
 
-use crate::config::{Config, LogTarget, Options, Scheduler as Mode, Server, Severity};
+use crate::config::{Config, Diagnostic, LogTarget, Options, Scheduler as Mode, Server, Severity};
 use crate::log;
 use crate::plugins::handlers_need;
 use crate::server::budget::heap_bytes;
@@ -28,24 +28,26 @@ pub(super) fn open_log(server: &Server) -> Result<(), log::LogError> {
 /// Reads the configuration again, and says what is wrong with it; `None` when anything is.
 pub(super) fn read_anew(options: &Options) -> Option<Config> {
     match crate::config::load(options) {
-        Ok((config, warnings)) => {
-            for warning in &warnings {
-                warn!("{warning}");
-            }
+        Ok((config, findings)) => {
+            tell(&findings);
             Some(config)
         }
         Err(report) => {
-            for diagnostic in &report.diagnostics {
-                let level = match diagnostic.severity {
-                    Severity::Error => Level::Error,
-                    Severity::Warning => Level::Warn,
-                    Severity::Note => Level::Info,
-                };
-                log::say(level, format_args!("{diagnostic}"));
-            }
+            tell(&report.diagnostics);
             error!("reload refused: {}; the server goes on as it was", report.errors());
             None
         }
+    }
+}
+
+fn tell(findings: &[Diagnostic]) {
+    for finding in findings {
+        let level = match finding.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warn,
+            Severity::Note => Level::Info,
+        };
+        log::say(level, format_args!("{finding}"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chunked;
 mod head;
+mod head_any;
 mod pattern;
 mod range;
 mod target;
