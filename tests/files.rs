@@ -155,17 +155,27 @@ fn a_file_that_is_cut_while_it_is_sent_ends_the_connection() {
 /// Where sending stops between two pages it looks like a socket that is full: what the client does not get tells.
 #[test]
 fn a_file_that_is_cut_between_two_pages_ends_the_connection_too() {
-    let setup = Setup::new().server("SendBuffer 131072").server("RateWindow 1").file("a.txt", "alpha");
+    let setup = Setup::new().server("SendBuffer 131072").server("RateWindow 2").file("a.txt", "alpha");
     let server = setup.file("big.bin", pattern(8_000_000)).start();
-    let mut client = server.client();
-    client.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n");
-    client.head();
-    client.take(10_000);
+    // What each has taken when the file is cut decides where its sending stops.
+    let mut clients: Vec<_> = (1..=16).map(|n| (server.client(), n * 10_000)).collect();
+    for (client, taken) in &mut clients {
+        client.send("GET /big.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.head();
+        client.take(*taken);
+    }
     // Further than the socket has room for, so that the cut is met while it is sent.
     let cut = 1000 * 4096;
     File::options().write(true).open(server.root("big.bin")).and_then(|file| file.set_len(cut)).expect("a cut");
-    let rest = client.rest();
-    assert!(rest == pattern(8_000_000)[10_000..cut as usize], "{} bytes came", rest.len());
+    let expected = &pattern(8_000_000)[..cut as usize];
+    thread::scope(|scope| {
+        for (client, taken) in &mut clients {
+            scope.spawn(move || {
+                let rest = client.rest();
+                assert!(rest == expected[*taken..], "{} bytes came after {taken}", rest.len());
+            });
+        }
+    });
     assert_eq!(server.get("/a.txt").is(200).text(), "alpha");
 }
 

@@ -279,6 +279,13 @@ impl<T: Transport> Io<T> {
             Waiting::Send => {
                 // What the kernel took and the client did not is no progress.
                 let waiting = self.transport.unacknowledged(connection.socket());
+                if waiting == 0 {
+                    // All has arrived, so no event will come: a file that was cut between two pages looked like a full socket.
+                    match self.drive(connection, Ready::default()) {
+                        Next::Wait(Waiting::Send, _) => {}
+                        next => return next,
+                    }
+                }
                 self.judge(connection, waiting, self.live.config().server.min_send_rate)
             }
             // It takes its time to read our last word, and may not know yet that it is the last.

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Answer, PATIENCE, Record};
 
@@ -204,11 +204,19 @@ impl Client {
     /// Asserts that nothing comes and the connection stays open for a while.
     #[track_caller]
     pub fn is_silent(&mut self, time: Duration) {
-        self.stream.set_read_timeout(Some(time)).expect("a limit");
+        let end = Instant::now() + time;
         let mut byte = [0];
-        match self.stream.read(&mut byte) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            other => panic!("something came: {other:?} {byte:?}"),
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.stream.set_read_timeout(Some(left)).expect("a limit");
+            match self.stream.read(&mut byte) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                other => panic!("something came: {other:?} {byte:?}"),
+            }
         }
         self.stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
     }
