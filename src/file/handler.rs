@@ -111,6 +111,7 @@ impl Handler {
     }
 
     #[cfg_attr(tuned, optimize(speed))]
+    #[inline(always)]
     fn find_answer(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, listed: bool) -> Result<Option<Body>, u16> {
         match request.head.method {
             Method::Get | Method::Head | Method::Post => {}

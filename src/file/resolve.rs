@@ -52,6 +52,7 @@ impl PathRoom {
         Ok(PathRoom { bytes: Region::new(PATH_ROOM)?, len: 0 })
     }
 
+    #[inline(always)]
     fn set(&mut self, path: &[u8]) -> Result<(), Errno> {
         self.len = 0;
         self.push(path)
@@ -68,6 +69,7 @@ impl PathRoom {
         Ok(())
     }
 
+    #[inline(always)]
     fn text(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }

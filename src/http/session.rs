@@ -99,6 +99,7 @@ impl Session {
     /// Looks at `input`, the bytes not consumed so far. A complete head is parsed into `head`, whose spans refer to
     /// the start of `input`.
     #[cfg_attr(tuned, optimize(speed))]
+    #[inline(always)]
     pub fn next(&mut self, input: &[u8], head: &mut Head) -> Event {
         let event = match &mut self.phase {
             Phase::Head { scanned } => {

@@ -233,6 +233,7 @@ impl Connection {
     }
 
     /// Whether an answer is under way.
+    #[inline(always)]
     pub fn is_sending(&self) -> bool {
         self.output.is_some()
             || self.is(Flag::Answers)

@@ -66,6 +66,7 @@ impl<T: Transport> Io<T> {
     /// Answers the requests in the first `len` bytes of the scratch buffer. What must be kept is moved to its start; returns
     /// how many bytes that are.
     #[cfg_attr(tuned, optimize(speed))]
+    #[inline(always)]
     pub(super) fn requests(&mut self, connection: &mut Connection, len: usize) -> (Flow, usize) {
         let mut progress = Progress { head: 0, used: usize::from(connection.head), len };
         let flow = self.work_off(connection, &mut progress);
@@ -199,6 +200,7 @@ impl<T: Transport> Io<T> {
 
     /// Writes the answer to the request whose head is `input[head]`, and tells of it.
     #[cfg_attr(tuned, optimize(speed))]
+    #[inline(always)]
     fn request(
         &mut self,
         connection: &mut Connection,

@@ -73,6 +73,7 @@ impl Events {
     }
 
     /// Event `index` of the last wait.
+    #[inline(always)]
     pub fn get(&self, index: usize) -> Option<Event> {
         if index >= self.ready {
             return None;

@@ -114,6 +114,7 @@ pub fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
 }
 
 /// What tells one state of a file from another.
+#[inline(always)]
 pub fn identity_of(meta: &Meta) -> u64 {
     let times = [meta.mtime as u64, u64::from(meta.mtime_ns), meta.ctime as u64, u64::from(meta.ctime_ns)];
     let place = [meta.size, meta.inode, meta.device];

@@ -341,6 +341,7 @@ impl OpenFiles {
     }
 
     /// Keeps an entry and its file until [`OpenFiles::unpin`], for an answer that is under way.
+    #[inline(always)]
     pub fn pin(&mut self, id: EntryId) {
         if let Some(entry) = self.shelf_mut(id.half).entries.get_mut(usize::from(id.index)) {
             entry.pins = entry.pins.saturating_add(1);

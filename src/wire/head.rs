@@ -159,7 +159,7 @@ impl Head {
     }
 
     /// The value of the first field called `name`.
-    #[inline]
+    #[inline(always)]
     #[cfg_attr(tuned, optimize(speed))]
     pub fn get(&self, name: Name) -> Option<Span> {
         let index = self.known.get(usize::from(name as u8)).copied().unwrap_or(0);

@@ -53,7 +53,7 @@ fn bad<'a, T>(why: &'static str) -> Parsed<'a, T> {
 
 /// RFC 9112 section 3: request-line = method SP request-target SP HTTP-version CRLF. `total` is the length of the buffer
 /// that `i` ends.
-#[inline]
+#[inline(always)]
 fn parse_request_line<'a>(i: &'a [u8], total: usize, head: &mut Head) -> Parsed<'a, ()> {
     let start = total - i.len();
     let (i, method) = parse_method(i)?;
@@ -105,7 +105,7 @@ pub(super) fn parse_method_token(i: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// RFC 9112 section 3.2: request-target, as far as which bytes it may hold.
-#[inline]
+#[inline(always)]
 pub(super) fn parse_target_text(i: &[u8]) -> Parsed<'_, &[u8]> {
     match i.split_at_checked(visible_len(i)) {
         Some((target, rest)) if !target.is_empty() => Ok((rest, target)),
