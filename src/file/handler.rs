@@ -208,6 +208,7 @@ impl Handler {
     }
 
     /// The answers that conditions and ranges lead to; None when the plain one is right.
+    #[inline(always)]
     fn answer_specially(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, id: EntryId) -> Option<Body> {
         const SPECIAL: [Name; 5] =
             [Name::Range, Name::IfNoneMatch, Name::IfModifiedSince, Name::IfMatch, Name::IfUnmodifiedSince];

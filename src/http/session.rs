@@ -2,7 +2,7 @@
 
 use crate::limits::HEAD_MAX;
 use crate::wire::chunked::{Chunked, Piece};
-use crate::wire::head::{Framing, Head, HeadError, check_partial, find_end, parse_head, skip_empty_lines};
+use crate::wire::head::{Framing, Head, HeadError, check_partial, find_end, parse_head, parse_start, skip_empty_lines};
 
 /// What the next bytes of a connection are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,6 +156,11 @@ impl Session {
             if empty > 0 {
                 return Event::Passed { consumed: empty };
             }
+            // Nearly always the whole head has come, and is right. What is wrong with it, or missing, is found out below.
+            let most = input.get(..HEAD_MAX).unwrap_or(input);
+            if let Ok(end) = parse_start(most, head) {
+                return self.begin(end, head);
+            }
         }
         let Some(end) = find_end(input, usize::from(scanned)) else {
             if let Err(error) = check_partial(input) {
@@ -173,11 +178,17 @@ impl Session {
         if let Err(error) = parse_head(bytes, head) {
             return Event::Bad(error.status());
         }
+        self.begin(end, head)
+    }
+
+    /// A head of `consumed` bytes was parsed.
+    #[inline]
+    fn begin(&mut self, consumed: usize, head: &Head) -> Event {
         self.phase = match head.framing {
             Framing::None | Framing::Length(0) => Phase::Head { scanned: 0 },
             Framing::Length(remaining) => Phase::Length { remaining },
             Framing::Chunked => Phase::Chunked { body: Chunked::default(), allowed: u64::MAX },
         };
-        Event::Request { consumed: end }
+        Event::Request { consumed }
     }
 }

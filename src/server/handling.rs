@@ -52,7 +52,7 @@ pub(super) fn respond(
     scene: &mut Scene<'_>,
     request: &Request<'_>,
 ) -> Reply {
-    if UNCONFIGURED.is_empty() && !scene.live.is_handled(request.site) {
+    if UNCONFIGURED.is_empty() && !scene.live.part(request.site).handle {
         return Reply::Body(files.answer(scene, request, false).unwrap_or_default());
     }
     handle(plugins, files, scene, request)

@@ -226,11 +226,14 @@ impl<T: Transport> Io<T> {
                 (request, Reply::Body(body))
             }
             Ok(request) => {
-                let unasked = if scene.live.is_guarded(request.site) { None } else { Some(Verdict::Continue) };
-                let verdict = judged.or(unasked).unwrap_or_else(|| {
-                    self.fields.clear();
-                    self.plugins.request(&mut scene, &request, &connection.peer, &mut self.fields)
-                });
+                let verdict = match judged {
+                    Some(verdict) => verdict,
+                    None if !scene.live.part(request.site).guard => Verdict::Continue,
+                    None => {
+                        self.fields.clear();
+                        self.plugins.request(&mut scene, &request, &connection.peer, &mut self.fields)
+                    }
+                };
                 let reply = match verdict {
                     Verdict::Continue => match scene.live.site(request.site).and_then(|site| site.redirect.as_ref()) {
                         Some(to) => {
@@ -280,9 +283,11 @@ impl<T: Transport> Io<T> {
             }
             Reply::Task(_) | Reply::Close => return reply,
         };
-        let length = length.filter(|_| !request.is_head());
         self.stats.answer(status);
-        self.plugins.served(&scene, Some(&request), &connection.peer, Answer { status, length });
+        if scene.live.part(request.site).hear {
+            let length = length.filter(|_| !request.is_head());
+            self.plugins.served(&scene, Some(&request), &connection.peer, Answer { status, length });
+        }
         reply
     }
 
@@ -311,7 +316,7 @@ impl<T: Transport> Io<T> {
             self.fields.clear();
             let mut verdict = match unsaved && taken {
                 true => Verdict::Refuse(503),
-                false if !scene.live.is_guarded(request.site) => Verdict::Continue,
+                false if !scene.live.part(request.site).guard => Verdict::Continue,
                 false => self.plugins.request(&mut scene, request, &connection.peer, &mut self.fields),
             };
             if verdict == Verdict::Continue && taken {

@@ -268,6 +268,7 @@ impl<T: Transport> Worker<T> {
     /// Closes the descriptors of the connections that were closed. Only now is there room for others: until then their
     /// numbers are taken, and the limit of descriptors counts them.
     #[cfg_attr(tuned, optimize(speed))]
+    #[inline(always)]
     fn close_descriptors(&mut self) {
         let closed = self.closing.len();
         if closed > 0 {

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crate::storage::arena::Record;
 use crate::sys::file::Meta;
+use crate::wire::chars::ends;
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +104,10 @@ fn mix(hash: u64, word: u64) -> u64 {
 /// A 64-bit hash of bytes under a seed: fast, unpredictable without the seed, for tables and tags.
 #[cfg_attr(tuned, optimize(speed))]
 pub fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
+    if let Some([first, last]) = ends(bytes) {
+        let hash = mix(mix(mix(seed, bytes.len() as u64), first), last);
+        return hash ^ (hash >> 29);
+    }
     let (words, rest) = bytes.as_chunks::<8>();
     let mut hash = words.iter().fold(mix(seed, bytes.len() as u64), |hash, word| mix(hash, u64::from_le_bytes(*word)));
     let mut tail = [0u8; 8];

@@ -15,9 +15,19 @@ pub struct Live {
     roots: Vec<CString>,
     /// For each site, the root of its DocumentRoot; its aliases follow in order.
     first_root: Vec<RootId>,
-    /// For each site, whether plugins are to be asked about its requests, and whether they may answer them.
-    asks: Vec<(bool, bool)>,
+    sites: Vec<Part>,
     one_site: bool,
+}
+
+/// What the plugins do with the requests of a site.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// They are asked about them before they are answered (stage 20).
+    pub guard: bool,
+    /// They may answer them (stage 30).
+    pub handle: bool,
+    /// They are told of the answers (stage 40).
+    pub hear: bool,
 }
 
 impl Live {
@@ -41,12 +51,15 @@ impl Live {
             }
         }
         let one_site = config.sites.len() == 1 && config.server.unknown_host == UnknownHost::Default;
-        let mut asks = Vec::new();
+        let mut sites = Vec::new();
         for site in &config.sites {
-            let handled = !site.handlers.is_empty() || config.plugins.lists();
-            asks.push((site.plugins.guards(&config.plugins), handled));
+            sites.push(Part {
+                guard: site.plugins.guards(&config.plugins),
+                handle: !site.handlers.is_empty() || config.plugins.lists(),
+                hear: site.plugins.hears(),
+            });
         }
-        Live { config, names, roots, first_root, asks, one_site }
+        Live { config, names, roots, first_root, sites, one_site }
     }
 
     /// The configuration itself.
@@ -59,14 +72,10 @@ impl Live {
         self.config.sites.get(usize::from(site))
     }
 
-    /// Whether plugins are to be asked about the requests of a site before they are answered (stage 20).
-    pub fn is_guarded(&self, site: u16) -> bool {
-        self.asks.get(usize::from(site)).is_none_or(|asks| asks.0)
-    }
-
-    /// Whether plugins may answer requests of a site (stage 30).
-    pub fn is_handled(&self, site: u16) -> bool {
-        self.asks.get(usize::from(site)).is_none_or(|asks| asks.1)
+    /// What the plugins do with the requests of a site.
+    #[inline]
+    pub fn part(&self, site: u16) -> Part {
+        self.sites.get(usize::from(site)).copied().unwrap_or(Part { guard: true, handle: true, hear: true })
     }
 
     /// The site that serves a host, given without its port; compared without regard to case, one final dot ignored.

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::storage::arena::Arena;
 use crate::vhost::entry::{Entry, Key, NewEntry, hash_bytes, split_path};
 use crate::vhost::roots::FRESH_MS;
+use crate::wire::chars::same;
 use crate::wire::date::DATE_LEN;
 
 const NONE: u16 = u16::MAX;
@@ -70,7 +71,7 @@ impl Shelf {
                 && entry.site == key.site
                 && entry.variant == key.variant
                 && let Some(text) = self.arena.get(entry.record)
-                && split_path(text, entry.path_len).1 == key.path
+                && same(split_path(text, entry.path_len).1, key.path)
             {
                 return Some(index);
             }
@@ -143,6 +144,7 @@ impl OpenFiles {
     }
 
     #[cfg_attr(tuned, optimize(speed))]
+    #[inline(always)]
     fn find_in(&mut self, half: Half, hash: u64, key: &Key<'_>, now: u32) -> Option<EntryId> {
         let shelf = self.shelf_mut(half);
         let index = shelf.find(hash, key)?;

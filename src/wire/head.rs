@@ -10,7 +10,7 @@ mod parse;
 
 pub use end::{check_partial, find_end, skip_empty_lines};
 pub use error::HeadError;
-pub use parse::parse_head;
+pub use parse::{parse_head, parse_start};
 
 use super::host::Authority;
 use super::span::Span;

@@ -128,6 +128,15 @@ impl OfSite {
         let _ = server;
         guards
     }
+
+    /// Whether a plugin has to be told of the answers to the site's requests.
+    pub fn hears(&self) -> bool {
+        #[cfg(feature = "plugin-logger")]
+        let hears = self.logger.access.is_some() || self.logger.error.is_some();
+        #[cfg(not(feature = "plugin-logger"))]
+        let hears = false;
+        hears
+    }
 }
 
 impl OfServer {

@@ -7,7 +7,7 @@ use super::end::{check_line_length, skip_empty_lines};
 use super::framing::{Codings, decide, note_connection, note_expect};
 use super::{Field, Head, HeadError, Method, Name, Version};
 use crate::limits::{HEAD_MAX, REQUEST_LINE_MAX};
-use crate::wire::chars::{field_text_len, is_tchar, token_len, trim_ows_end, trim_ows_start, visible_len};
+use crate::wire::chars::{ends, field_text_len, is_tchar, token_len, trim_ows_end, trim_ows_start, visible_len};
 use crate::wire::host::parse_host_at;
 use crate::wire::span::Span;
 
@@ -21,29 +21,39 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T, HeadError>;
 ///
 /// # Errors
 /// A [`HeadError`] with the status to answer; the connection must then be closed.
-#[cfg_attr(tuned, optimize(speed))]
 pub fn parse_head(buf: &[u8], head: &mut Head) -> Result<(), HeadError> {
+    if buf.len() > HEAD_MAX {
+        check_line_length(buf.get(skip_empty_lines(buf)..).unwrap_or(&[]))?;
+        return Err(HeadError::FieldsTooLarge);
+    }
+    match parse_start(buf, head)? {
+        end if end == buf.len() => Ok(()),
+        _ => Err(HeadError::BadRequest("bytes after the end of the head")),
+    }
+}
+
+/// Parses the head that `buf`, of at most [`HEAD_MAX`] bytes, begins with, and tells where it ends: what [`parse_head`] makes of it,
+/// without the search for its end.
+///
+/// # Errors
+/// There is no valid head, or not all of it is here: the error may be another than [`parse_head`] has for the whole head.
+#[inline(never)]
+#[cfg_attr(tuned, optimize(speed))]
+pub fn parse_start(buf: &[u8], head: &mut Head) -> Result<usize, HeadError> {
     head.reset();
     let start = skip_empty_lines(buf);
     let i = buf.get(start..).unwrap_or(&[]);
-    if buf.len() > HEAD_MAX {
-        check_line_length(i)?;
-        return Err(HeadError::FieldsTooLarge);
-    }
     let (i, ()) = parse_request_line(i, buf.len(), head)?;
     if buf.len() - i.len() - start > REQUEST_LINE_MAX + 2 {
         return Err(HeadError::UriTooLong);
     }
     let (i, codings) = parse_fields(i, buf, head)?;
-    if !i.is_empty() {
-        return Err(HeadError::BadRequest("bytes after the end of the head"));
-    }
     if head.version == Version::Http11 && head.host.is_none() {
         return Err(HeadError::BadRequest("HTTP/1.1 request without Host"));
     }
     let length = head.get(Name::ContentLength).map(|span| span.of(buf));
     head.framing = decide(head.method, head.version, codings, length)?;
-    Ok(())
+    Ok(buf.len() - i.len())
 }
 
 #[cold]
@@ -276,18 +286,16 @@ fn known_name(name: &[u8]) -> Option<Name> {
     is(name, lower).then_some(known)
 }
 
-/// Whether `name` is `lower` without case. Setting bit 5 is enough: among token bytes only `^` and `_` turn into something
-/// else by it, `~` and DEL, and neither stands in a known name.
-#[cfg_attr(tuned, optimize(speed))]
+/// Whether `name` is `lower` without case. Leaving bit 5 out is enough: what differs in it from a letter or a hyphen is the other case
+/// of the letter, or no byte of a token.
+#[inline(always)]
 fn is(name: &[u8], lower: &[u8]) -> bool {
-    let (words, rest) = name.as_chunks::<4>();
-    let (lower_words, lower_rest) = lower.as_chunks::<4>();
-    let mut differs = u32::from(name.len() != lower.len());
-    for (word, lower) in words.iter().zip(lower_words) {
-        differs |= (u32::from_le_bytes(*word) | 0x2020_2020) ^ u32::from_le_bytes(*lower);
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    if name.len() != lower.len() {
+        return false;
     }
-    for (byte, lower) in rest.iter().zip(lower_rest) {
-        differs |= u32::from((byte | 0x20) ^ lower);
+    match (ends(name), ends(lower)) {
+        (Some([a, b]), Some([c, d])) => ((a ^ c) | (b ^ d)) & !CASE == 0,
+        _ => name.eq_ignore_ascii_case(lower),
     }
-    differs == 0
 }

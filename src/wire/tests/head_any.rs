@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::head::parse;
-use crate::wire::head::{Version, check_partial, find_end};
+use crate::wire::head::{Head, Version, check_partial, find_end, parse_start};
 
 /// Heads that are nearly right: the pieces of one, now and then with a wrong byte.
 fn nearly() -> impl Strategy<Value = Vec<u8>> {
@@ -76,6 +76,15 @@ proptest! {
             prop_assert!(!parsed.target.of(head).is_empty());
             prop_assert!(parsed.version == Version::Http10 || parsed.host.is_some());
         }
+    }
+
+    #[test]
+    fn a_head_at_the_start_is_found_without_its_end(buf in nearly(), more in prop_oneof![Just(Vec::new()), nearly()]) {
+        let all = [buf, more].concat();
+        let mut found = Head::new();
+        let start = parse_start(&all, &mut found).ok().map(|end| (end, format!("{found:?}")));
+        let head = find_end(&all, 0).and_then(|end| Some((end, format!("{:?}", parse(&all[..end]).ok()?))));
+        prop_assert_eq!(start, head);
     }
 
     #[test]
