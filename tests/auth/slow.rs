@@ -162,3 +162,35 @@ fn a_request_with_a_body_waits_too() {
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(client.send("bc").answer(false).is(200).text(), "beta");
 }
+
+/// A request that was put back while the answers before it could not be sent is answered all the same, and is one request.
+#[test]
+fn a_request_behind_answers_that_nobody_takes_waits_too() {
+    let (ks, spare) = (20..60, 3);
+    let total: usize = ks.clone().map(|k| k + 1).sum::<usize>() + spare;
+    let mut setup = setup().workers(1).server("SendBuffer 16384").server("MaxKeepAliveRequest 1000");
+    if cfg!(feature = "plugin-mandril") {
+        setup = setup.section("RATE", &[&format!("Requests {total}"), "Seconds 86400"]);
+    }
+    setup.dir.write("conf/users", users(5));
+    let server = setup.file("some.txt", "x".repeat(3000)).start();
+    let mut clients: Vec<(usize, Client)> = Vec::new();
+    for k in ks {
+        let mut client = server.client();
+        let wrong = basic(&format!("YWw6{}", base64_of_three(format!("{k:03}").as_bytes())));
+        let last = request("GET /in/b.txt", &(wrong + "Connection: close\r\n"));
+        client.send(request("GET /some.txt", "").repeat(k) + &last);
+        std::thread::sleep(Duration::from_millis(20));
+        clients.push((k, client));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    for (k, mut client) in clients {
+        let text = String::from_utf8(client.rest()).expect("text");
+        let count = |status: &str| text.matches(&format!("HTTP/1.1 {status} ")).count();
+        assert_eq!((count("200"), count("401")), (k, 1));
+    }
+    if cfg!(feature = "plugin-mandril") {
+        (0..spare).for_each(|_| _ = server.get("/a.txt").is(200));
+        server.get("/a.txt").is(429);
+    }
+}
