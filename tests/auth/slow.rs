@@ -2,7 +2,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{AL, USERS, basic, setup, status};
+use super::{AL, USERS, basic, setup, small_setup, status};
 use crate::util::{Client, Server, Setup, eventually, request};
 
 /// al's password `password` by bcrypt, with a cost that takes a moment even here.
@@ -67,6 +67,12 @@ fn a_password_is_verified_once_and_others_go_on() {
         client.answer(false).is(401);
     }
     assert!(begun.elapsed() >= Duration::from_millis(950));
+    // Nor is a name with a line by SHA-1 told from one without: `cy:x`, `zy:x`.
+    for token in ["Y3k6eA==", "enk6eA=="] {
+        let begun = Instant::now();
+        assert_eq!(status(&server, token), 401);
+        assert!(begun.elapsed() > Duration::from_millis(1040), "{token}: {:?}, {first:?}", begun.elapsed());
+    }
     // Who is not in the file, with al's password.
     assert_eq!(status(&server, "eHg6cGFzc3dvcmQ="), 401);
 }
@@ -192,5 +198,21 @@ fn a_request_behind_answers_that_nobody_takes_waits_too() {
     if cfg!(feature = "plugin-mandril") {
         (0..spare).for_each(|_| _ = server.get("/a.txt").is(200));
         server.get("/a.txt").is(429);
+    }
+}
+
+#[test]
+fn those_who_wait_give_way_to_others() {
+    let setup = small_setup().workers(1);
+    setup.dir.write("conf/users", "al:$2y$12$abcdefghijklmnopqrstuuVB3cVCzhnqHY4ZNDGwvYm1DLcVOWVi.\n");
+    let server = setup.start();
+    let mut crowd: Vec<Client> = (0..200).map(|_| server.client()).collect();
+    crowd.iter_mut().for_each(|client| _ = client.send(request("GET /in/b.txt", &basic(AL))));
+    // A head in two pieces takes a buffer, and all of them are taken.
+    for _ in 0..10 {
+        let mut other = server.client();
+        other.send("GET /a.txt HTTP/1.1\r\n");
+        server.get("/a.txt").is(200);
+        other.send("Host: test\r\n\r\n").answer(false).is(200);
     }
 }
