@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::errno::{Errno, check};
+use super::errno::{Errno, check, count};
 use super::file::rights;
 use super::pipe::write_all;
 
@@ -20,17 +20,14 @@ fn open_with(path: &[u8], flags: libc::c_int) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(check(libc::open(path.as_ptr().cast(), flags | libc::O_CLOEXEC, mode))?) })
 }
 
-/// Where the file of a path lies: without links, from the root on. Source: realpath(3).
-pub fn path_of(path: &[u8]) -> Result<Vec<u8>, Errno> {
-    let path = [path, b"\0"].concat();
-    let mut real = vec![0u8; libc::PATH_MAX as usize + 1];
-    // SAFETY: `path` ends in NUL, and realpath writes no more than PATH_MAX bytes, a NUL among them.
-    if unsafe { libc::realpath(path.as_ptr().cast(), real.as_mut_ptr().cast()) }.is_null() {
-        return Err(Errno::last());
-    }
-    let end = real.iter().position(|&byte| byte == 0);
-    real.truncate(end.unwrap_or(0));
-    Ok(real)
+/// Where an open file lies: its path without links, as proc(5) has it; where nothing lies if it was replaced meanwhile. Needs /proc.
+pub fn path_of(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    let link = format!("/proc/self/fd/{}\0", file.as_raw_fd());
+    let mut path = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: `link` ends in NUL, and the buffer is writable for its length.
+    let len = count(unsafe { libc::readlink(link.as_ptr().cast(), path.as_mut_ptr().cast(), path.len()) })?;
+    path.truncate(len);
+    Ok(path)
 }
 
 /// A file that is to take the place of another: beside it, its name with `.new` behind it. For as long as it is there nobody else can

@@ -189,9 +189,9 @@ fn has_controls(text: &[u8]) -> bool {
 /// Edits the file; says what was done. The texts that it makes are not freed: the program ends with it.
 fn run(task: &mut Task<'_>) -> Result<&'static str, Trouble> {
     let [mut path, user, _] = task.words;
-    if open_old(task, path)?.is_some() {
+    if let Some(old) = open_old(task, path)? {
         // Links stay links: it is the file they lead to that is replaced.
-        path = path_of(path)?.leak();
+        path = path_of(old.as_fd())?.leak();
     }
     let line = if task.has(DELETE) { None } else { Some(line_of(task)?) };
     let place = match New::beside(path) {
