@@ -148,6 +148,13 @@ fn no_spelling_of_a_path_leads_around_a_rule() {
             ("GET http://nobody/%70rivate/x.txt", 403),
             ("HEAD /%70rivate/x.txt", 403),
             ("get /private/x.txt", 501),
+            ("GET /private/%0ax.txt", 403),
+            ("GET /private/%ff", 403),
+            ("GET /private%0a", 404),
+            ("GET /private%3fx", 404),
+            ("GET /%c0%afprivate/x.txt", 404),
+            ("OPTIONS /%70rivate/x.txt", 403),
+            ("GET HTTP://TEST//private/x.txt", 403),
         ],
     );
 }
@@ -481,6 +488,28 @@ fn a_body_that_is_passed_over_is_one_request() {
     client.send(request("POST /a.txt", "Content-Length: 3\r\n") + "abc").answer(false).is(200);
     client.get("/a.txt").is(200);
     client.get("/a.txt").is(429);
+}
+
+#[test]
+fn a_full_table_lets_others_through_and_still_counts_those_in_it() {
+    let server = serve("[RATE]\n    Addresses 64\n", "[RATE]\n    Requests 1\n    Seconds 86400\n");
+    // Each from an address of its own, in one run of curl.
+    let round = || -> Vec<String> {
+        let mut curl = std::process::Command::new("curl");
+        for host in 2..=121 {
+            let url = format!("http://{}/a.txt", server.address());
+            curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}\n", "--interface"]);
+            curl.args([&format!("127.0.0.{host}"), &url, "--next"]);
+        }
+        let output = curl.args(["-s", &format!("http://{}/a.txt", server.address())]).output().expect("curl");
+        String::from_utf8_lossy(&output.stdout).lines().take(120).map(String::from).collect()
+    };
+    let first = round();
+    assert_eq!(first, vec!["200"; 120]);
+    let second = round();
+    let counted = second.iter().filter(|status| *status == "429").count();
+    assert!((40..=64).contains(&counted) && second.iter().filter(|status| *status == "200").count() == 120 - counted);
+    assert_eq!(round(), second, "who is counted stays so, and nobody else is");
 }
 
 /// Changes the site's file, and reads it anew.

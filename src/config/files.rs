@@ -122,6 +122,12 @@ impl Files for Disk<'_> {
     fn keep_reading(&self, path: &Path) {
         // Another file of that name is known to the kernel only by the directory it is in.
         self.note(directory_of(path));
+        // What a link leads to is replaced in a directory of its own.
+        if self.confined.is_none()
+            && let Ok(real) = fs::canonicalize(path)
+        {
+            self.note(directory_of(&real));
+        }
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble> {

@@ -9,6 +9,8 @@ use crate::wire::head::{Framing, Head, HeadError, check_partial, find_end, parse
 enum Phase {
     /// A request head, of which so many bytes hold no end mark.
     Head { scanned: u16 },
+    /// A request head that was parsed before.
+    Again,
     /// A body that ends after so many bytes, at least one.
     Length { remaining: u64 },
     /// A chunked body, of which so many bytes more are accepted.
@@ -86,6 +88,16 @@ impl Session {
 
     /// Forgets a head that was just parsed: it comes again.
     pub fn put_back(&mut self) {
+        self.phase = Phase::Again;
+    }
+
+    /// Whether the head that comes next was put back.
+    pub fn was_put_back(&self) -> bool {
+        self.phase == Phase::Again
+    }
+
+    /// Takes the body of a head that was just parsed for passed over.
+    pub fn pass_body(&mut self) {
         *self = Session::default();
     }
 
@@ -106,6 +118,7 @@ impl Session {
                 let scanned = *scanned;
                 self.next_head(input, scanned, head)
             }
+            Phase::Again => self.next_head(input, 0, head),
             Phase::Length { remaining } => {
                 let len = usize::try_from(*remaining).unwrap_or(usize::MAX).min(input.len());
                 match (len, *remaining) {
@@ -145,7 +158,7 @@ impl Session {
                 body.took(count);
                 *allowed = allowed.saturating_sub(count as u64);
             }
-            Phase::Head { .. } | Phase::Broken => {}
+            Phase::Head { .. } | Phase::Again | Phase::Broken => {}
         }
     }
 

@@ -147,7 +147,7 @@ impl<T: Transport> Io<T> {
     /// Works on a connection that epoll reported, or whose turn has come.
     #[cfg_attr(tuned, optimize(speed))]
     pub fn drive(&mut self, connection: &mut Connection, ready: Ready) -> Next {
-        self.again = connection.waiting == Waiting::Verdict;
+        self.again = connection.session.was_put_back();
         if ready.readable {
             connection.set(Flag::Readable, true);
         }

@@ -242,8 +242,8 @@ impl Queues {
         view: &mut View<Connection>,
         mut will_do: impl FnMut(&Connection) -> bool,
     ) -> Option<u32> {
-        let mut kinds = [&self.head, &self.body_holding, &self.send_holding];
-        for (more, less) in [(0, 1), (1, 2), (0, 1)] {
+        let mut kinds = [&self.head, &self.body_holding, &self.send_holding, &self.verdict];
+        for (more, less) in [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)] {
             if kinds[more].len() < kinds[less].len() {
                 kinds.swap(more, less);
             }

@@ -279,6 +279,8 @@ impl<T: Transport> Io<T> {
                 // It was not answered, and comes again.
                 connection.requests -= 1;
                 self.answered = self.answered.wrapping_sub(1);
+                connection.set(Flag::Last, false);
+                connection.session.put_back();
                 return reply;
             }
             Reply::Task(_) | Reply::Close => return reply,
@@ -351,7 +353,7 @@ impl<T: Transport> Io<T> {
         }
         let refused = judged.is_some_and(|verdict| verdict != Verdict::Continue);
         if let Some(length) = whole.filter(|_| refused) {
-            connection.session.put_back();
+            connection.session.pass_body();
             progress.used += length;
             return self.answer(connection, head, progress, false, judged);
         }

@@ -20,7 +20,7 @@ fn open_with(path: &[u8], flags: libc::c_int) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(check(libc::open(path.as_ptr().cast(), flags | libc::O_CLOEXEC, mode))?) })
 }
 
-/// Where an open file lies: its path without links, as proc(5) has it. Needs /proc.
+/// Where an open file lies: its path without links, as proc(5) has it; where nothing lies if it was replaced meanwhile. Needs /proc.
 pub fn path_of(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     let link = format!("/proc/self/fd/{}\0", file.as_raw_fd());
     let mut path = vec![0u8; libc::PATH_MAX as usize];
@@ -30,27 +30,45 @@ pub fn path_of(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     Ok(path)
 }
 
-/// Writes `content` to a new file beside `path`, its name with `.new` behind it, and then renames it to `path`. It gets mode and owner
-/// of `like`, the file it replaces, or mode 0640. Fails with EEXIST when that other name is taken: somebody else is at it, or was
-/// interrupted. What fails leaves everything as it was.
-pub fn replace(path: &[u8], content: &[u8], like: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let (old, new) = ([path, b"\0"].concat(), [path, b".new\0"].concat());
-    let file = open_with(&new, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW)?;
-    let result = fill(file.as_fd(), content, like).and_then(|()| {
-        // SAFETY: both end in NUL.
-        check(unsafe { libc::rename(new.as_ptr().cast(), old.as_ptr().cast()) })
-    });
-    match result {
-        // Without it the name may be that of the old file again after a loss of power.
-        // SAFETY: syncfs takes an open descriptor.
-        Ok(_) => check(unsafe { libc::syncfs(file.as_raw_fd()) }),
-        Err(errno) => {
-            // SAFETY: `new` ends in NUL.
-            unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, new.as_ptr(), 0) };
-            Err(errno)
+/// A file that is to take the place of another: beside it, its name with `.new` behind it. For as long as it is there nobody else can
+/// make one, so that what is read of the old file meanwhile is what it is replaced with. Dropped, it is removed again.
+pub struct New {
+    /// Both end in NUL.
+    old: Vec<u8>,
+    new: Vec<u8>,
+    file: OwnedFd,
+    is_done: bool,
+}
+
+impl New {
+    /// Makes it. EEXIST = the name is taken: somebody else is at it, or was interrupted.
+    pub fn beside(path: &[u8]) -> Result<New, Errno> {
+        let (old, new) = ([path, b"\0"].concat(), [path, b".new\0"].concat());
+        let file = open_with(&new, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW)?;
+        Ok(New { old, new, file, is_done: false })
+    }
+
+    /// Writes `content` to it and puts it in the old one's place. It gets mode and owner of `like`, the file it replaces, or mode 0640.
+    /// What fails leaves everything as it was.
+    pub fn replace(mut self, content: &[u8], like: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        fill(self.file.as_fd(), content, like)?;
+        // SAFETY: both end in NUL; syncfs takes an open descriptor.
+        unsafe {
+            check(libc::rename(self.new.as_ptr().cast(), self.old.as_ptr().cast()))?;
+            self.is_done = true;
+            // Without it the name may be that of the old file again after a loss of power.
+            check(libc::syncfs(self.file.as_raw_fd())).map(drop)
         }
     }
-    .map(drop)
+}
+
+impl Drop for New {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // SAFETY: `new` ends in NUL.
+            unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, self.new.as_ptr(), 0) };
+        }
+    }
 }
 
 fn fill(file: BorrowedFd<'_>, content: &[u8], like: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
@@ -79,7 +97,7 @@ mod tests {
     use std::path::Path;
 
     fn replace(path: &Path, content: &[u8], like: Option<&File>) -> Result<(), Errno> {
-        super::replace(path.as_os_str().as_bytes(), content, like.map(AsFd::as_fd))
+        New::beside(path.as_os_str().as_bytes())?.replace(content, like.map(AsFd::as_fd))
     }
 
     #[test]
@@ -109,5 +127,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("full/of")).unwrap();
         assert!(replace(&dir.path().join("full"), b"one", None).is_err());
         assert!(!dir.path().join("full.new").exists());
+        drop(New::beside(dir.path().join("never").as_os_str().as_bytes()).unwrap());
+        assert!(!dir.path().join("never.new").exists());
     }
 }

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::{AL, USERS, basic, setup, status};
-use crate::util::{Server, Setup, eventually, is_root, skipped};
+use crate::util::{Dir, Server, Setup, eventually, is_root, skipped};
 
 /// al's line with another password: `changed`.
 const CHANGED: &str = "al:{SHA}N8bFe+30MF70EknBeUdgtcuPrRc=\n";
@@ -179,4 +179,30 @@ fn a_user_and_a_chroot() {
     fs::set_permissions(users(&server), Permissions::from_mode(0o600)).expect("a mode");
     assert!(eventually(|| status(CHANGED_AL) == 401));
     assert!(server.logged("conf/users: the user that the server runs as may not read it: nobody gets in"));
+}
+
+/// What a link leads to lies in another directory, where it is replaced.
+#[test]
+fn a_file_behind_a_link_is_replaced() {
+    let setup = setup();
+    fs::remove_file(setup.dir.path("conf/users")).expect("it was there");
+    let data = Dir::new();
+    symlink(data.write("users", USERS), setup.dir.path("conf/users")).expect("a link");
+    let server = setup.start();
+    becomes(&server, AL, 200);
+    fs::rename(data.write("users.1", CHANGED), data.path("users")).expect("a file");
+    becomes(&server, CHANGED_AL, 200);
+}
+
+/// The memory of a file that a reload brings was not set aside.
+#[test]
+fn a_reload_that_takes_more_memory_says_so() {
+    let server = Setup::new().file("in/b.txt", "beta").start();
+    server.dir.write("conf/users", USERS);
+    let path = server.dir.path("conf/sites/default");
+    let text = fs::read_to_string(&path).expect("a site");
+    fs::write(path, text + "[AUTH]\n    Location /in\n    Users users\n").expect("a site");
+    server.reload();
+    assert!(eventually(|| server.get("/in/b.txt").status == 401));
+    assert!(server.logged(" KB more than MemoryLimit was divided for"), "{}", server.log());
 }

@@ -97,6 +97,30 @@ fn a_file_keeps_its_mode_its_owner_and_its_links() {
 }
 
 #[test]
+fn who_edits_it_at_the_same_time_loses_nothing() {
+    let dir = Dir::new();
+    let path = dir.write("real/users", "");
+    symlink("real/users", dir.path("users")).expect("a link");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let dir = &dir;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let user = format!("u{thread}-{number}");
+                    // One at a time: who comes second is told so, and comes again.
+                    while let (Some(1), _, said) = passwd(dir, &["users", &user, "x"], "") {
+                        assert!(said.contains(".new is there") || said.contains(" is not there"), "{said}");
+                    }
+                }
+            });
+        }
+    });
+    let text = fs::read_to_string(&path).expect("a file");
+    assert_eq!(text.lines().count(), 80, "{text}");
+    assert_eq!(fs::read_dir(dir.path("real")).expect("a directory").count(), 1, "nothing is left behind");
+}
+
+#[test]
 fn what_is_refused() {
     let dir = Dir::new();
     dir.write("users", "al:old\n");

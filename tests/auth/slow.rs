@@ -2,7 +2,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{AL, USERS, basic, setup, status};
+use super::{AL, USERS, basic, setup, small_setup, status};
 use crate::util::{Client, Server, Setup, eventually, request};
 
 /// al's password `password` by bcrypt, with a cost that takes a moment even here.
@@ -67,6 +67,12 @@ fn a_password_is_verified_once_and_others_go_on() {
         client.answer(false).is(401);
     }
     assert!(begun.elapsed() >= Duration::from_millis(950));
+    // Nor is a name with a line by SHA-1 told from one without: `cy:x`, `zy:x`.
+    for token in ["Y3k6eA==", "enk6eA=="] {
+        let begun = Instant::now();
+        assert_eq!(status(&server, token), 401);
+        assert!(begun.elapsed() > Duration::from_millis(1040), "{token}: {:?}, {first:?}", begun.elapsed());
+    }
     // Who is not in the file, with al's password.
     assert_eq!(status(&server, "eHg6cGFzc3dvcmQ="), 401);
 }
@@ -161,4 +167,52 @@ fn a_request_with_a_body_waits_too() {
     client.send("a");
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(client.send("bc").answer(false).is(200).text(), "beta");
+}
+
+/// A request that was put back while the answers before it could not be sent is answered all the same, and is one request.
+#[test]
+fn a_request_behind_answers_that_nobody_takes_waits_too() {
+    let (ks, spare) = (20..60, 3);
+    let total: usize = ks.clone().map(|k| k + 1).sum::<usize>() + spare;
+    let mut setup = setup().workers(1).server("SendBuffer 16384").server("MaxKeepAliveRequest 1000");
+    if cfg!(feature = "plugin-mandril") {
+        setup = setup.section("RATE", &[&format!("Requests {total}"), "Seconds 86400"]);
+    }
+    setup.dir.write("conf/users", users(5));
+    let server = setup.file("some.txt", "x".repeat(3000)).start();
+    let mut clients: Vec<(usize, Client)> = Vec::new();
+    for k in ks {
+        let mut client = server.client();
+        let wrong = basic(&format!("YWw6{}", base64_of_three(format!("{k:03}").as_bytes())));
+        let last = request("GET /in/b.txt", &(wrong + "Connection: close\r\n"));
+        client.send(request("GET /some.txt", "").repeat(k) + &last);
+        std::thread::sleep(Duration::from_millis(20));
+        clients.push((k, client));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    for (k, mut client) in clients {
+        let text = String::from_utf8(client.rest()).expect("text");
+        let count = |status: &str| text.matches(&format!("HTTP/1.1 {status} ")).count();
+        assert_eq!((count("200"), count("401")), (k, 1));
+    }
+    if cfg!(feature = "plugin-mandril") {
+        (0..spare).for_each(|_| _ = server.get("/a.txt").is(200));
+        server.get("/a.txt").is(429);
+    }
+}
+
+#[test]
+fn those_who_wait_give_way_to_others() {
+    let setup = small_setup().workers(1);
+    setup.dir.write("conf/users", "al:$2y$12$abcdefghijklmnopqrstuuVB3cVCzhnqHY4ZNDGwvYm1DLcVOWVi.\n");
+    let server = setup.start();
+    let mut crowd: Vec<Client> = (0..200).map(|_| server.client()).collect();
+    crowd.iter_mut().for_each(|client| _ = client.send(request("GET /in/b.txt", &basic(AL))));
+    // A head in two pieces takes a buffer, and all of them are taken.
+    for _ in 0..10 {
+        let mut other = server.client();
+        other.send("GET /a.txt HTTP/1.1\r\n");
+        server.get("/a.txt").is(200);
+        other.send("Host: test\r\n\r\n").answer(false).is(200);
+    }
 }

@@ -121,5 +121,5 @@ fn room(path: &std::path::Path, entry: &RawEntry<'_>, files: &dyn Files, out: &m
     if size > USERS_MAX {
         return out.refuse(&entry.value_at, format_args!("{shown} is larger than {USERS_MAX} bytes: no users file"));
     }
-    Some((size * 2).next_multiple_of(4096).max(USERS_ROOM_MIN))
+    Some((size * 2).next_multiple_of(4096).clamp(USERS_ROOM_MIN, USERS_MAX))
 }

@@ -273,7 +273,7 @@ fn what(entry: &RawEntry<'_>, allow: bool, out: &mut Findings) -> Option<What> {
             networks.push(network);
         } else {
             let hint = match kind {
-                ADDRESS => "networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all",
+                ADDRESS => "networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all alone",
                 _ => "of GET HEAD POST PUT DELETE OPTIONS; every other is answered 501",
             };
             let at = entry.value_at.of_part(entry.value, word);

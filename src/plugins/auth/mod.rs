@@ -53,6 +53,16 @@ impl Shared {
 /// The plugin in the process.
 pub struct Auth {
     shared: Arc<Shared>,
+    workers: usize,
+    /// The bytes of memory that were set aside for it.
+    budget: usize,
+}
+
+/// The bytes that it takes under a configuration.
+#[inline(never)]
+fn bytes(config: &Config, workers: usize) -> usize {
+    let needs = Auth::needs(config, workers);
+    needs.worker.saturating_mul(workers).saturating_add(needs.process)
 }
 
 impl Plugin for Auth {
@@ -76,8 +86,10 @@ impl Plugin for Auth {
         needs
     }
 
-    fn start(config: &Config, _: usize) -> io::Result<Auth> {
+    fn start(config: &Config, workers: usize) -> io::Result<Auth> {
         Ok(Auth {
+            workers,
+            budget: bytes(config, workers),
             shared: Arc::new(Shared {
                 sources: Mutex::new(sources(config, &[], false)),
                 #[cfg(feature = "auth-bcrypt")]
@@ -119,6 +131,10 @@ impl Plugin for Auth {
     }
 
     fn reconfigure(&mut self, live: &Live) -> io::Result<()> {
+        let more = bytes(live.config(), self.workers).saturating_sub(self.budget) / 1024;
+        if more > 0 {
+            crate::log::warn!("auth: {more} KB more than MemoryLimit was divided for: restart to have it divided anew");
+        }
         let mut known = self.shared.sources();
         *known = sources(live.config(), &known, true);
         Ok(())
@@ -171,28 +187,28 @@ impl Gate {
         let text = self.files.iter_mut().find(|users| users.is_at(path)).and_then(|users| users.text(now));
         let text = text.unwrap_or_default();
         let found = find(text, user);
-        #[cfg(feature = "auth-bcrypt")]
-        {
-            let stand_in = || bcrypt::stand_in(text);
-            if let Some(hash) = match found {
-                Some(Secret::Bcrypt(hash)) => Some(hash),
-                Some(Secret::Sha(_)) => None,
-                None => stand_in(),
-            } {
-                return match self.shared.verifier.ask(self.number, now, user, password, hash, scene.host) {
-                    Outcome::Right if found.is_none() => Outcome::Wrong,
-                    outcome => outcome,
-                };
-            }
-        }
         let digest = match found {
             Some(Secret::Sha(digest)) => digest,
             _ => b"",
         };
-        match same(digest, base64::encode(&sha1(&[password]), &mut [0; 28])) {
-            true => Outcome::Right,
-            false => Outcome::Wrong,
+        if same(digest, base64::encode(&sha1(&[password]), &mut [0; 28])) {
+            return Outcome::Right;
         }
+        #[cfg(feature = "auth-bcrypt")]
+        {
+            // Who is known by SHA-1 would be told from who is not known, if only the latter took so long.
+            let (hash, is_its) = match found {
+                Some(Secret::Bcrypt(hash)) => (Some(hash), true),
+                _ => (bcrypt::stand_in(text), false),
+            };
+            if let Some(hash) = hash {
+                return match self.shared.verifier.ask(self.number, now, user, password, hash, scene.host) {
+                    Outcome::Right if !is_its => Outcome::Wrong,
+                    outcome => outcome,
+                };
+            }
+        }
+        Outcome::Wrong
     }
 }
 

@@ -1,8 +1,7 @@
 //! `monkey passwd`: makes and edits users files.
 
 use std::ffi::OsString;
-use std::mem::ManuallyDrop;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
@@ -13,7 +12,7 @@ use crate::plugins::auth::users::cut;
 use crate::sys::Errno;
 use crate::sys::file::{Kind, meta, read_whole};
 use crate::sys::pipe;
-use crate::sys::replace::{open, path_of, replace};
+use crate::sys::replace::{New, open, path_of};
 use crate::sys::stderr;
 use crate::sys::terminal::{INTERRUPT, input, unseen};
 use crate::wire::base64;
@@ -187,44 +186,37 @@ fn has_controls(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_control)
 }
 
-/// Edits the file; says what was done. Nothing that it makes is freed: the program ends with it.
+/// Edits the file; says what was done. The texts that it makes are not freed: the program ends with it.
 fn run(task: &mut Task<'_>) -> Result<&'static str, Trouble> {
     let [mut path, user, _] = task.words;
-    let old = match open(path) {
-        Ok(_) if task.has(CREATE) => return Err(Says("% is there already: leave -c out to change it")),
-        Err(Errno::NOENT) if task.has(CREATE) => None,
-        Err(Errno::NOENT) => return Err(Says("% is not there: -c makes it")),
-        Err(errno) => return Err(errno.into()),
-        Ok(file) => Some(ManuallyDrop::new(file)),
-    };
-    let old = old.as_ref().map(|file| file.as_fd());
-    let text = vec![0; USERS_MAX + 1].leak();
-    let mut len = 0;
-    if let Some(old) = old {
-        if meta(old)?.kind != Kind::Regular {
-            return Err(Says("%: not a regular file"));
-        }
-        len = read_whole(old, text)?;
+    if let Some(old) = open_old(task, path)? {
         // Links stay links: it is the file they lead to that is replaced.
-        path = path_of(old)?.leak();
+        path = path_of(old.as_fd())?.leak();
     }
     let line = if task.has(DELETE) { None } else { Some(line_of(task)?) };
-    let (new, was_there) = edit(text.get(..len).unwrap_or_default(), user, line);
-    if line.is_none() && !was_there {
-        return Err(Says("%: there is no user @"));
-    }
-    let new = new.leak();
-    if len.max(new.len()) > USERS_MAX {
-        return Err(Says("%: too large for a users file"));
-    }
-    match replace(path, new, old) {
-        Ok(()) => {}
+    let place = match New::beside(path) {
         Err(Errno::EXIST) => {
             task.words[0] = path;
             return Err(Says("%.new is there: somebody else edits it, or was interrupted: then remove it"));
         }
-        Err(errno) => return Err(errno.into()),
+        place => place?,
+    };
+    // Only now, when nobody else can be changing it.
+    let old = open_old(task, path)?;
+    let old = old.as_ref().map(|file| file.as_fd());
+    let text = vec![0; USERS_MAX + 1].leak();
+    let mut len = 0;
+    if let Some(old) = old {
+        len = read_whole(old, text)?;
     }
+    let (new, was_there) = edit(text.get(..len).unwrap_or_default(), user, line);
+    if line.is_none() && !was_there {
+        return Err(Says("%: there is no user @"));
+    }
+    if len.max(new.len()) > USERS_MAX {
+        return Err(Says("%: too large for a users file"));
+    }
+    place.replace(&new, old)?;
     Ok(if line.is_none() {
         "%: @ deleted\n"
     } else if was_there {
@@ -232,6 +224,19 @@ fn run(task: &mut Task<'_>) -> Result<&'static str, Trouble> {
     } else {
         "%: @ added\n"
     })
+}
+
+/// Opens the file as it is; None = it is to be made.
+#[inline(never)]
+fn open_old(task: &Task<'_>, path: &[u8]) -> Result<Option<OwnedFd>, Trouble> {
+    match open(path) {
+        Ok(_) if task.has(CREATE) => Err(Says("% is there already: leave -c out to change it")),
+        Err(Errno::NOENT) if task.has(CREATE) => Ok(None),
+        Err(Errno::NOENT) => Err(Says("% is not there: -c makes it")),
+        Err(errno) => Err(errno.into()),
+        Ok(file) if meta(file.as_fd())?.kind != Kind::Regular => Err(Says("%: not a regular file")),
+        Ok(file) => Ok(Some(file)),
+    }
 }
 
 /// The line of a user, without its end.

@@ -238,7 +238,7 @@ impl Users {
             return Ok(());
         }
         self.len = Some(read_whole(file.as_fd(), &mut self.text)?);
-        self.settled = wall_seconds().abs_diff(meta.mtime) >= FRESH_S;
+        self.settled = wall_seconds().abs_diff(meta.ctime) >= FRESH_S;
         self.seen = state;
         if self.source.is_news(state) {
             self.tell();
