@@ -245,6 +245,7 @@ impl std::fmt::Display for Why {
             Errno::NOSPC => "no room is left on the device",
             Errno::ACCES => "permission denied: its directory must be writable by User",
             Errno::NOENT => "its directory is not there",
+            Errno::ISDIR => "it is a directory",
             Errno::LOOP => "it is a symbolic link",
             Errno::NXIO => "nobody reads this fifo",
             Errno::PIPE => "nobody reads it",
