@@ -249,6 +249,11 @@ fn json_is_json() {
     let lines: Vec<&str> = lines.lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert_eq!(json(lines[0], "['events_backend']"), "epoll");
+    assert_eq!(json(lines[1], "['seconds'] < 60"), "True");
+    assert_eq!(json(lines[2], "['error'][:15]"), "Invalid command");
+    // And so it stays, whatever it says.
+    stream.write_all(b"uptime\n").expect("it is read");
+    assert_eq!(json(&read_until(&mut stream, "}\n"), "['seconds'] < 60"), "True");
 }
 
 #[test]
@@ -265,6 +270,15 @@ fn what_fails_says_so_and_exits_1() {
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), why), "{words:?}");
     }
     assert_eq!(client(&["--frob"]).code, Some(1));
+    // A server was reached; it is the output that fails.
+    let path = socket(&server);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monkey"));
+    command.args(["cheetah", "-s"]).arg(path).arg("status");
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+    let output = command.stdout(full).output().expect("an end");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("monkey: cheetah: the answer can not be written: No space left"), "{text}");
     let help = client(&["--help"]);
     assert_eq!(help.code, Some(0));
     assert!(help.out.starts_with("Usage: monkey cheetah "));

@@ -142,7 +142,7 @@ fn common_combined_and_json() {
 
 #[test]
 fn no_request_forges_a_line() {
-    let evil = b"\"\\ [error 200] \xff\xc3\xa9\t\xe2\x80\xa8x";
+    let evil = b"\"\\ [error 200] \xff\xc3\xa9\t\xe2\x80\xa8x\xc2\x9b2J\xc2\x85";
     for format in ["monkey", "common", "combined", "json"] {
         let server = setup(&["AccessLog ../log/l", "ErrorLog ../log/l", &format!("Format {format}")]).start();
         let mut client = server.client();
@@ -161,7 +161,7 @@ fn no_request_forges_a_line() {
             sent += 2;
         }
         for line in lines(&server, "l", sent) {
-            assert!(!line.chars().any(char::is_control), "{line:?}");
+            assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line:?}");
             match format {
                 "json" => {
                     assert!(line.starts_with("{\"time\":\"") && line.ends_with("\"host\":\"test\"}"), "{line}");
@@ -302,14 +302,16 @@ fn a_folder_that_comes_after_the_start() {
 
 #[test]
 fn a_symbolic_link_is_no_log() {
-    let setup = setup(&BOTH[..1]);
-    setup.dir.write("victim", "precious");
-    std::os::unix::fs::symlink("../victim", setup.dir.path("log/access.log")).expect("a link");
-    let server = setup.start();
+    let link = setup(&BOTH[..1]);
+    link.dir.write("victim", "precious");
+    std::os::unix::fs::symlink("../victim", link.dir.path("log/access.log")).expect("a link");
+    let server = link.start();
     assert!(server.logged("access.log: cannot open it: it is a symbolic link"));
     server.get("/a.txt").is(200);
     thread::sleep(Duration::from_millis(1500));
     assert_eq!(fs::read_to_string(server.dir.path("victim")).expect("a file"), "precious");
+    let server = setup(&["AccessLog ../root"]).start();
+    assert!(server.logged("root: cannot open it: it is a directory"));
 }
 
 #[test]
@@ -336,6 +338,55 @@ fn a_full_disk() {
     assert!(text.lines().all(|line| line.starts_with("127.0.0.1 - [") && line.ends_with(" GET /a.txt HTTP/1.1 200 5")));
     assert!(eventually(|| server.logged("written again")));
     assert_eq!(server.log().matches(warning).count(), 1);
+}
+
+#[test]
+fn a_line_that_a_full_disk_cut_in_two() {
+    if !run("unshare", &["--mount", "true"]) {
+        return skipped("this user may not mount anything");
+    }
+    // Room for 20 KB, but for what an old file takes.
+    let script = "mount -t tmpfs -o size=64k none log; head -c 45056 /dev/zero > log/access.log.1; exec \"$@\"";
+    for rotation in ["", "    MaxSize 24\n    Keep 1\n"] {
+        let setup = with(&BOTH[..1], &format!("    FlushTimeout 1\n{rotation}")).workers(1);
+        let server = setup.start_among_mounts(script);
+        let log = format!("/proc/{}/root{}", server.pid(), server.dir.path("log").display());
+        let log = Path::new(&log);
+        let text = |name: &str| fs::read_to_string(log.join(name)).unwrap_or_default();
+        let mut client = server.client();
+        let mut asked = 0;
+        let mut ask = |count: usize| {
+            (0..count).for_each(|_| _ = client.get("/a.txt").is(200));
+            asked += count;
+            asked
+        };
+        ask(300);
+        assert!(eventually(|| text("access.log").lines().count() == 300));
+        ask(60);
+        let warning = "access.log: cannot write it: no room is left on the device; trying again";
+        assert!(eventually(|| server.logged(warning)));
+        let cut = text("access.log");
+        assert!(cut.len() == 20480 && !cut.ends_with('\n'), "{cut}");
+        // An attempt, and in vain.
+        server.signal("USR1");
+        assert!(eventually(|| server.logged("signal USR1")));
+        thread::sleep(Duration::from_millis(300));
+        assert!(!server.logged("written again"), "{}", server.log());
+        if rotation.is_empty() {
+            // What an operator does who needs room.
+            fs::File::create(log.join("access.log")).expect("a log");
+        }
+        // With these the file would become too large.
+        let asked = ask(60);
+        assert!(eventually(|| server.logged("written again")), "{}", server.log());
+        let old = if rotation.is_empty() { cut } else { text("access.log.1") };
+        let whole = |text: &str| text.lines().filter(|line| line.ends_with(" 200 5")).count();
+        assert!(eventually(|| whole(&old) + whole(&text("access.log")) + 1 == asked), "{}", text("access.log"));
+        let text = text("access.log");
+        assert_eq!(told_lost(&text), 1, "{text}");
+        let is_line = |line: &str| line.starts_with("127.0.0.1 - [") || line.starts_with("- - [");
+        assert!(text.ends_with('\n') && text.lines().all(is_line), "{text}");
+    }
 }
 
 /// How many lines were lost, as metrics have it.
@@ -612,6 +663,35 @@ fn the_admin_shell_shows_the_ring() {
     assert!(all.lines().all(|line| line.starts_with("127.0.0.1 - [")), "{all}");
 }
 
+#[cfg(feature = "plugin-cheetah")]
+#[test]
+fn what_the_admin_shell_has_no_room_for_are_the_oldest_lines() {
+    let setup = setup(&["Target memory:256", "Format combined"]).server("MemoryLimit 9000");
+    setup.dir.write("conf/plugins/cheetah/cheetah.conf", "[CHEETAH]\n    Listen SERVER\n    Socket ../run.sock\n");
+    let server = setup.start();
+    let socket = server.dir.path("run.sock");
+    let mut client = server.client();
+    let agent = format!("User-Agent: {}\r\n", "\"\\u".repeat(100));
+    for number in 0..200 {
+        client.ask(&format!("GET /a.txt?{number}"), &agent).is(200);
+    }
+    let log = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_monkey"));
+        command.args(["cheetah", "-s", socket.to_str().expect("a path"), "log", "999"]).args(words);
+        Server::run_to_end(command)
+    };
+    assert!(eventually(|| log(&[]).out.contains("?199 ")), "{}", log(&[]).out);
+    for words in [&[][..], &["--json"]] {
+        let ended = log(words);
+        assert_eq!(ended.code, Some(0), "{}", ended.out);
+        assert!(
+            ended.out.contains("?199 ") && ended.out.contains("?180 ") && !ended.out.contains("?0 "),
+            "{}",
+            ended.out
+        );
+    }
+}
+
 #[test]
 fn the_system_log() {
     if !run("unshare", &["--mount", "true"]) {
@@ -635,6 +715,30 @@ fn the_system_log() {
         assert!(text.starts_with(&format!("<30>monkey[{}]: 127.0.0.1 - - [", server.pid())), "{text}");
         assert!(text.contains(&format!("\"GET {path} HTTP/1.1\" ")) && text.ends_with(" \"-\" \"-\""), "{text}");
     }
+}
+
+#[test]
+fn a_system_log_that_is_not_there() {
+    if !run("unshare", &["--mount", "true"]) {
+        return skipped("this user may not mount anything");
+    }
+    if cfg!(not(feature = "syslog")) {
+        return skipped("built without the system log");
+    }
+    let setup = setup(&["Target syslog", "Format common"]).workers(1);
+    let socket = setup.dir.path("socket");
+    let script = format!("mount -t tmpfs none /dev; ln -s {} /dev/log; exec \"$@\"", socket.display());
+    let server = setup.start_among_mounts(&script);
+    let mut client = server.client();
+    (0..5).for_each(|_| _ = client.get("/a.txt").is(200));
+    assert!(eventually(|| server.logged("log syslog: cannot write it: nobody reads it; trying again")));
+    let daemon = UnixDatagram::bind(&socket).expect("a socket");
+    daemon.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    let mut bytes = [0; 4096];
+    let size = daemon.recv(&mut bytes).expect("a line");
+    let text = String::from_utf8_lossy(&bytes[..size]);
+    assert!(text.ends_with("] 5 lines lost"), "{text}");
+    assert!(eventually(|| server.logged("log syslog: written again")));
 }
 
 #[test]
@@ -683,6 +787,27 @@ fn the_servers_own_messages() {
     assert!(text.ends_with("INFO: stopped\n"), "{text}");
     assert!(text.lines().all(|line| line.starts_with("20") && line.contains("Z monkey[")), "{text}");
     assert!(log.contains("Server listening on ") && !log.contains("state: "), "{log}");
+}
+
+#[test]
+fn trouble_of_the_log_of_messages_is_not_told_there_alone() {
+    let setup = with(&[], "    FlushTimeout 1\n    MasterLog ../log/master.log\n").server("Sandbox Off");
+    let log = setup.dir.path("log");
+    let mut child =
+        setup.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let up =
+        eventually(|| fs::read_to_string(log.join("master.log")).is_ok_and(|text| text.contains(" workers, up to ")));
+    fs::remove_dir_all(&log).expect("a folder");
+    signal(child.id(), "USR2");
+    thread::sleep(Duration::from_millis(2500));
+    fs::create_dir(&log).expect("a folder");
+    let again = eventually(|| fs::read_to_string(log.join("master.log")).is_ok_and(|text| text.contains("state: ")));
+    signal(child.id(), "TERM");
+    let ended = eventually(|| child.try_wait().expect("a child").is_some());
+    let _ = child.kill();
+    let text = String::from_utf8_lossy(&child.wait_with_output().expect("its output").stderr).into_owned();
+    assert!(up && again && ended, "{text}");
+    assert!(text.contains("master.log: cannot open it: its directory is not there; trying again\n"), "{text}");
 }
 
 #[test]

@@ -84,6 +84,13 @@ pub fn say(level: Level, message: Arguments<'_>) {
     }
 }
 
+/// As [`say`], but where the configuration says even while messages go into a pipe: for what is wrong with that.
+pub fn aside(level: Level, message: Arguments<'_>) {
+    if level <= ::log::max_level() {
+        LOGGER.to_target(level, message);
+    }
+}
+
 /// A message that something failed.
 macro_rules! error_of_server {
     ($($what:tt)+) => { $crate::log::say($crate::log::Level::Error, format_args!($($what)+)) };
@@ -165,22 +172,23 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        if to_pipe(record.level(), *record.args()) {
-            return;
+        if !to_pipe(record.level(), *record.args()) {
+            self.to_target(record.level(), *record.args());
         }
-        #[cfg(feature = "syslog")]
-        if self.target.load(Ordering::Relaxed) == Target::Syslog as u8
-            && syslog::SINK.send(record.level(), *record.args())
-        {
-            return;
-        }
-        self.to_stderr(record.level(), *record.args());
     }
 
     fn flush(&self) {}
 }
 
 impl Logger {
+    fn to_target(&self, level: ::log::Level, message: Arguments<'_>) {
+        #[cfg(feature = "syslog")]
+        if self.target.load(Ordering::Relaxed) == Target::Syslog as u8 && syslog::SINK.send(level, message) {
+            return;
+        }
+        self.to_stderr(level, message);
+    }
+
     fn to_stderr(&self, level: ::log::Level, message: Arguments<'_>) {
         let patience = match self.lost.load(Ordering::Relaxed) {
             0 => PATIENCE,

@@ -42,12 +42,12 @@ pub fn push(mut bytes: &[u8]) {
     }
 }
 
-/// Calls `each` with the last `count` whole lines of the ring, without their ends, the oldest first. False = there is no ring. `each` is
-/// to be quick: whoever writes logs waits for it.
-pub fn last_lines(count: usize, each: &mut dyn FnMut(&[u8])) -> bool {
+/// Calls `each` with the last whole lines of the ring, without their ends, the oldest first: `count` of them, or as many as are not
+/// more than `most` bytes with their ends. False = there is no ring. `each` is to be quick: whoever writes logs waits for it.
+pub fn last_lines(count: usize, most: usize, each: &mut dyn FnMut(&[u8])) -> bool {
     let mut ring = RING.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(Ring { room, at, full }) = &mut *ring else { return false };
-    let mut content = if *full {
+    let content = if *full {
         // Turned until the oldest byte is the first, so that no line is in two pieces.
         let (newer, older) = room.split_at_mut_checked(*at).unwrap_or_default();
         newer.reverse();
@@ -60,14 +60,19 @@ pub fn last_lines(count: usize, each: &mut dyn FnMut(&[u8])) -> bool {
     } else {
         room.get(..*at).unwrap_or_default()
     };
-    let there = content.iter().filter(|&&byte| byte == b'\n').count();
-    for number in 0..there {
-        let Some(end) = content.iter().position(|&byte| byte == b'\n') else { break };
-        let (line, rest) = content.split_at_checked(end).unwrap_or_default();
-        if there - number <= count {
-            each(line);
+    let mut rest = content;
+    let mut begin = content.len();
+    for _ in 0..count {
+        let Some((_, before)) = rest.split_last() else { break };
+        let line = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        if content.len() - line > most {
+            break;
         }
-        content = rest.get(1..).unwrap_or_default();
+        begin = line;
+        rest = rest.get(..line).unwrap_or_default();
+    }
+    for line in content.get(begin..).unwrap_or_default().split_inclusive(|&byte| byte == b'\n') {
+        each(line.strip_suffix(b"\n").unwrap_or(line));
     }
     true
 }
@@ -78,7 +83,8 @@ mod tests {
 
     fn content() -> Option<String> {
         let mut all = String::new();
-        last_lines(usize::MAX, &mut |line| all += &format!("{}\n", str::from_utf8(line).unwrap())).then_some(all)
+        last_lines(usize::MAX, usize::MAX, &mut |line| all += &format!("{}\n", str::from_utf8(line).unwrap()))
+            .then_some(all)
     }
 
     // One test, for there is one ring in the process.
@@ -96,7 +102,11 @@ mod tests {
         push(b"5\n");
         assert_eq!(content().as_deref(), Some("two\nthree\nfour\n5\n"));
         let mut last = Vec::new();
-        assert!(last_lines(2, &mut |line| last.push(line.to_vec())) && last == [&b"four"[..], b"5"]);
+        assert!(last_lines(2, 99, &mut |line| last.push(line.to_vec())) && last == [&b"four"[..], b"5"]);
+        for (most, count) in [(0, 0), (1, 0), (2, 1), (6, 1), (7, 2), (12, 2), (13, 3), (17, 4)] {
+            let mut there = 0;
+            assert!(last_lines(9, most, &mut |_| there += 1) && there == count, "{most}: {there}");
+        }
         for number in 0..100 {
             push(format!("line {number}\n").as_bytes());
             let content = content().unwrap();

@@ -74,6 +74,7 @@ pub trait Host: Send + Sync {
     /// requests`, with blanks between, age in milliseconds. What the pipe has no room for is left out. False = such a report is
     /// under way already.
     fn tell_connections(&self, pipe: OwnedFd) -> bool;
-    /// Gives the last `count` lines of the log that is kept in memory, oldest first. False = none is.
-    fn recent_lines(&self, count: usize, each: &mut dyn FnMut(&[u8])) -> bool;
+    /// Gives the last `count` lines of the log that is kept in memory, oldest first, or as many as are not more than `most` bytes. False
+    /// = none is.
+    fn recent_lines(&self, count: usize, most: usize, each: &mut dyn FnMut(&[u8])) -> bool;
 }

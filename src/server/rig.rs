@@ -55,7 +55,7 @@ impl Host for Nobody {
     fn tell_connections(&self, _: OwnedFd) -> bool {
         false
     }
-    fn recent_lines(&self, _: usize, _: &mut dyn FnMut(&[u8])) -> bool {
+    fn recent_lines(&self, _: usize, _: usize, _: &mut dyn FnMut(&[u8])) -> bool {
         false
     }
 }

@@ -275,7 +275,7 @@ impl Host for Shared {
         true
     }
 
-    fn recent_lines(&self, count: usize, each: &mut dyn FnMut(&[u8])) -> bool {
-        ring::last_lines(count, each)
+    fn recent_lines(&self, count: usize, most: usize, each: &mut dyn FnMut(&[u8])) -> bool {
+        ring::last_lines(count, most, each)
     }
 }

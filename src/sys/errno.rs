@@ -18,6 +18,8 @@ impl Errno {
     pub const EXIST: Errno = Errno(libc::EEXIST);
     /// A path component is not a directory.
     pub const NOTDIR: Errno = Errno(libc::ENOTDIR);
+    /// A path names a directory where none is allowed.
+    pub const ISDIR: Errno = Errno(libc::EISDIR);
     /// A path is too long for the kernel.
     pub const NAMETOOLONG: Errno = Errno(libc::ENAMETOOLONG);
     /// A symbolic link where none is allowed.

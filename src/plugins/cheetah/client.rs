@@ -210,7 +210,9 @@ fn talk(socket: OwnedFd, command: &str) -> Result<u8, Errno> {
             if at == At::Answer {
                 let whole = rest.len();
                 let shown = part(&mut rest, END);
-                print(shown)?;
+                if let Err(errno) = print(shown) {
+                    fail(1, &format_args!("the answer can not be written: {errno}"));
+                }
                 if shown.len() < whole {
                     at = At::Status;
                 }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::outbox::ROOM;
 use super::sheet::{Sheet, part};
 use crate::config::{Config, LogTarget, OverCapacity, Scheduler, UnknownHost};
 use crate::http::output::Sink;
@@ -557,8 +558,11 @@ fn log(sheet: &mut Sheet, scene: &Scene<'_>, argument: &[u8]) -> Outcome {
         }
         count = count.saturating_mul(10).saturating_add(usize::from(digit - b'0'));
     }
+    // The newest are what is asked for. Quotes and backslashes are two bytes in JSON.
+    let room = ROOM.saturating_sub(sheet.out.len() + 64);
+    let most = if sheet.is_json() { room / 5 * 2 } else { room };
     sheet.open(b"lines", "[");
-    let there_is = scene.host.recent_lines(count, &mut |line| {
+    let there_is = scene.host.recent_lines(count, most, &mut |line| {
         sheet.named("", line, "\n");
         sheet.element(line);
     });

@@ -318,7 +318,7 @@ impl Session {
 
     #[inline(never)]
     fn answer(&mut self, line: &[u8], scene: &Scene<'_>) -> bool {
-        self.begin(wants_json(line));
+        self.begin(wants_json(line) || self.mode == Mode::Machine);
         let outcome = perform(line, &mut self.sheet, scene);
         if outcome == Outcome::Connections {
             self.tally = Some(Tally { shown: 0, left_out: 0 });

@@ -56,7 +56,7 @@ impl Sheet {
 
     /// An answer begins.
     pub(super) fn begin(&mut self, form: Form) {
-        self.form = form;
+        (self.form, self.comma) = (form, false);
         self.out.begin();
         self.open(b"", "{");
     }

@@ -11,7 +11,8 @@ pub(super) enum Quoting {
     Word,
     /// Between quotes: so is the quote and the backslash; a blank is not.
     Quoted,
-    /// In a text of JSON (RFC 8259 section 7). What is not UTF-8 is replaced by U+FFFD.
+    /// In a text of JSON (RFC 8259 section 7). What is not UTF-8 is replaced by U+FFFD; what controls a terminal, or ends a line for some
+    /// readers (U+0080 to U+009F, U+2028, U+2029), is escaped.
     Json,
 }
 
@@ -116,26 +117,32 @@ impl<'a> Line<'a> {
 fn escape(byte: u8, rest: &[u8], json: bool) -> (heapless::Vec<u8, 6>, usize) {
     let mut piece = heapless::Vec::new();
     let mut used = 1;
+    // What follows in two digits.
+    let mut digits = Some(byte);
     let text: &[u8] = match byte {
         _ if !json => b"\\x",
-        b'"' | b'\\' => b"\\",
-        0x80.. => {
-            let len = 2 + usize::from(byte >= 0xe0) + usize::from(byte >= 0xf0);
-            match rest.get(..len).filter(|text| str::from_utf8(text).is_ok()) {
-                Some(character) => {
-                    used = len;
-                    character
+        0..=b' ' | 0x7f => b"\\u00",
+        _ => {
+            digits = None;
+            let len = 1 + usize::from(byte >= 0x80) + usize::from(byte >= 0xe0) + usize::from(byte >= 0xf0);
+            let character = rest.get(..len).filter(|text| str::from_utf8(text).is_ok());
+            used = character.map_or(1, |_| len);
+            match character {
+                Some(b"\"") => b"\\\"",
+                Some(b"\\") => b"\\\\",
+                Some(&[0xc2, control @ 0x80..=0x9f]) => {
+                    digits = Some(control);
+                    b"\\u00"
                 }
-                None => "\u{fffd}".as_bytes(),
+                Some([0xe2, 0x80, 0xa8]) => b"\\u2028",
+                Some([0xe2, 0x80, 0xa9]) => b"\\u2029",
+                other => other.unwrap_or("\u{fffd}".as_bytes()),
             }
         }
-        _ => b"\\u00",
     };
     let _ = piece.extend_from_slice(text);
-    if !json || byte < b' ' || byte == 0x7f {
+    if let Some(byte) = digits {
         let _ = piece.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
-    } else if byte < 0x80 {
-        let _ = piece.push(byte);
     }
     (piece, used)
 }
@@ -165,6 +172,9 @@ mod tests {
         assert_eq!(part(bytes, 99, Quoting::Quoted), r"a b\x22c\x5cd\x0d\x0a\x09\x00\x7f\xff\xc3\xa9");
         let json = "a b\\\"c\\\\d\\u000d\\u000a\\u0009\\u0000\\u007f\u{fffd}é";
         assert_eq!(part(bytes, 99, Quoting::Json), json);
+        // Some readers and terminals know more controls and ends of a line.
+        let bytes = "\u{9b}2J\u{85}\u{a0}\u{2027}\u{2028}\u{2029}\u{1f600}".as_bytes();
+        assert_eq!(part(bytes, 99, Quoting::Json), "\\u009b2J\\u0085\u{a0}\u{2027}\\u2028\\u2029\u{1f600}");
         assert_eq!(part(b"", 9, Quoting::Bare), "-");
         assert_eq!(part(b"", 9, Quoting::Quoted), "-");
         assert_eq!(part(b"", 9, Quoting::Json), "");
@@ -196,7 +206,7 @@ mod tests {
             for quoting in [Quoting::Bare, Quoting::Word, Quoting::Quoted, Quoting::Json] {
                 let text = part(&bytes, max, quoting);
                 prop_assert!(text.len() <= max + CUT.len());
-                prop_assert!(!text.chars().any(char::is_control) || quoting == Quoting::Json);
+                prop_assert!(!text.chars().any(char::is_control));
                 prop_assert!(!text.bytes().any(|byte| byte < b' ' || byte == 0x7f));
                 match quoting {
                     Quoting::Bare => prop_assert!(!text.contains(' ')),

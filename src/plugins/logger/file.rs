@@ -3,12 +3,13 @@
 
 use std::ffi::{CStr, CString, FromBytesWithNulError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::http::output::{Sink, Text};
 use crate::sys::Errno;
 use crate::sys::file::{meta, meta_at, open_directory};
 use crate::sys::logfile::{lock, open_at, rename_at, seek_end, unlock};
-use crate::sys::pipe::splice;
+use crate::sys::pipe::{read, splice};
 
 /// When and how often a file is renamed.
 #[derive(Clone, Copy, Default)]
@@ -42,14 +43,16 @@ pub(super) struct LogFile {
     name: CString,
     /// What is open, with its inode and device.
     file: Option<(OwnedFd, u64, u64)>,
-    /// The last batch did not end with a line.
-    halved: bool,
+    /// Where the file ended behind a line that is not whole; 0 = the last one is.
+    half: u64,
+    /// The file that is open has not got the beginning of the line whose rest comes next.
+    torn: bool,
 }
 
 impl LogFile {
     /// A file to come. `outside` is the path of its directory now, `within` that in the chroot to come.
     pub(super) fn new(outside: &CStr, within: Option<CString>, name: CString) -> LogFile {
-        LogFile { directory: open_directory(outside).ok(), within, name, file: None, halved: false }
+        LogFile { directory: open_directory(outside).ok(), within, name, file: None, half: 0, torn: false }
     }
 
     /// Opens the file where it is to be, whatever is open now.
@@ -74,7 +77,7 @@ impl LogFile {
         let file = opened.map_err(Trouble::Open)?;
         let about = meta(file.as_fd()).map_err(Trouble::Open)?;
         self.file = Some((file, about.inode, about.device));
-        self.halved = false;
+        self.torn |= std::mem::take(&mut self.half) > 0;
         Ok(())
     }
 
@@ -95,12 +98,15 @@ impl LogFile {
 
     /// Writes the next `len` bytes of a pipe, whole lines, at the end of the file. `lost` writes a line behind them, where it has one.
     /// What could not be written stays in the pipe. The second value is what is wrong although everything was written.
+    ///
+    /// A line that a full disk has cut in two, and whose beginning is now in a file that was renamed, removed or cut, is `lost` too.
     pub(super) fn write(
         &mut self,
         pipe: BorrowedFd<'_>,
-        len: usize,
+        mut len: usize,
         rotation: Rotation,
-        lost: &mut dyn FnMut(BorrowedFd<'_>) -> Result<(), Errno>,
+        lost: &AtomicU32,
+        tell_lost: &mut dyn FnMut(BorrowedFd<'_>) -> Result<(), Errno>,
     ) -> Result<Option<Trouble>, Trouble> {
         let mut trouble = None;
         if let Err(why) = self.follow() {
@@ -110,25 +116,33 @@ impl LogFile {
                 _ => return Err(why),
             }
         }
-        let end = self.lock()?;
-        if rotation.max_size > 0 && end > 0 && !self.halved && end.saturating_add(len as u64) > rotation.max_size {
+        let mut end = self.lock()?;
+        if end.is_some_and(|end| end < self.half) {
+            (self.half, self.torn) = (0, true);
+        }
+        let grows_beyond = |end| end > 0 && len as u64 > rotation.max_size.saturating_sub(end);
+        if rotation.max_size > 0 && end.is_some_and(grows_beyond) {
             let renamed = self.rename(rotation.keep);
             self.unlock();
             match renamed {
                 Ok(()) => self.open()?,
                 Err(errno) => trouble = Some(Trouble::Rename(errno)),
             }
-            self.lock()?;
+            end = self.lock()?;
         }
-        let mut written = self.splice(pipe, len);
+        if std::mem::take(&mut self.torn) && len > 0 {
+            lost.fetch_add(1, Ordering::Relaxed);
+            len -= pass_line(pipe, len);
+        }
+        let mut written = self.splice(pipe, len, end);
         if let (Ok(()), Some((file, ..))) = (written, &self.file) {
-            written = lost(file.as_fd()).map_err(Trouble::Write);
+            written = tell_lost(file.as_fd()).map_err(Trouble::Write);
         }
         self.unlock();
         written.map(|()| trouble)
     }
 
-    fn splice(&mut self, pipe: BorrowedFd<'_>, len: usize) -> Result<(), Trouble> {
+    fn splice(&mut self, pipe: BorrowedFd<'_>, len: usize, end: Option<u64>) -> Result<(), Trouble> {
         let Some((file, ..)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
         let mut left = len;
         while left > 0 {
@@ -137,24 +151,25 @@ impl LogFile {
                 Ok(count) => left = left.saturating_sub(count),
                 Err(Errno::INTR) => {}
                 Err(errno) => {
-                    self.halved = left < len || self.halved;
+                    if let Some(end) = end.filter(|_| left < len) {
+                        self.half = end.saturating_add((len - left) as u64);
+                    }
                     return Err(Trouble::Write(errno));
                 }
             }
         }
-        self.halved = false;
+        self.half = 0;
         Ok(())
     }
 
-    /// Locks the file and goes to its end.
-    fn lock(&self) -> Result<u64, Trouble> {
+    /// Locks the file and goes to its end. None = it is a fifo, which has none.
+    fn lock(&self) -> Result<Option<u64>, Trouble> {
         let Some((file, ..)) = &self.file else { return Err(Trouble::Open(Errno::NOENT)) };
         // With any other error it is a file system without locks.
         if let Err(Errno::AGAIN) = lock(file.as_fd()) {
             return Err(Trouble::Write(Errno::AGAIN));
         }
-        // A fifo has no end.
-        Ok(seek_end(file.as_fd()).unwrap_or(0))
+        Ok(seek_end(file.as_fd()).ok())
     }
 
     fn unlock(&self) {
@@ -195,4 +210,15 @@ impl LogFile {
         name.push(b"\0");
         CStr::from_bytes_with_nul(name.bytes())
     }
+}
+
+/// Takes the rest of a line out of a pipe, of at most `len` bytes; gives how long it was.
+fn pass_line(pipe: BorrowedFd<'_>, len: usize) -> usize {
+    let mut byte = [0];
+    for passed in 1..=len {
+        if read(pipe, &mut byte) != Ok(1) || byte == *b"\n" {
+            return passed;
+        }
+    }
+    len
 }

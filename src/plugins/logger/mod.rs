@@ -164,9 +164,10 @@ impl Logger {
         };
         let (far, near) = pipe::pipe()?;
         let lost = Arc::new(AtomicU32::new(0));
-        let json = format == Format::Json;
         self.next_id += 1;
-        let mut outlet = Outlet::new(self.next_id, far, Arc::clone(&lost), json, name.into(), place);
+        let mut outlet = Outlet::new(self.next_id, far, Arc::clone(&lost), name.into(), place);
+        outlet.json = format == Format::Json;
+        outlet.master = config.plugins.logger.master.as_ref() == Some(destination);
         if !serving {
             outlet.open();
         }

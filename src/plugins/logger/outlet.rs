@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::log::{info, warn};
+use crate::log::{Level, aside, info, say};
 
 use crate::http::output::{Sink, Text};
 use crate::log::{ring, to_syslog};
@@ -43,9 +43,16 @@ impl Lines {
         Ok(Lines { room: Region::new(pipe::ATOMIC)?, kept: 0 })
     }
 
-    /// Moves `len` bytes; `to` gets whole lines. `may` says whether it takes them.
+    /// Moves `len` bytes; `to` gets whole lines and says how many of them could not be written. `may` says whether it takes them.
     #[inline(never)] // Once, not for each place.
-    fn pass(&mut self, from: BorrowedFd<'_>, mut len: usize, may: fn() -> bool, to: fn(&[u8])) -> Result<(), Errno> {
+    fn pass(
+        &mut self,
+        from: BorrowedFd<'_>,
+        mut len: usize,
+        lost: &AtomicU32,
+        may: fn() -> bool,
+        to: fn(&[u8]) -> usize,
+    ) -> Result<(), Errno> {
         while len > 0 {
             if !may() {
                 return Err(Errno::AGAIN);
@@ -60,7 +67,7 @@ impl Lines {
             if end == 0 && filled == self.room.len() {
                 end = filled;
             }
-            to(self.room.get(..end).unwrap_or_default());
+            lost.fetch_add(to(self.room.get(..end).unwrap_or_default()) as u32, Ordering::Relaxed);
             self.room.copy_within(end..filled, 0);
             self.kept = filled - end;
         }
@@ -76,9 +83,11 @@ pub(super) struct Outlet {
     /// Lines that found the pipe full, until that is told.
     lost: Arc<AtomicU32>,
     /// What tells of them is an object of JSON.
-    json: bool,
+    pub(super) json: bool,
     /// What it is called in messages.
     name: PathBuf,
+    /// It has the server's own messages: that it is in trouble would stay in it.
+    pub(super) master: bool,
     place: Place,
     /// What is wrong and was told.
     told: Option<Trouble>,
@@ -91,16 +100,22 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(id: u64, pipe: OwnedFd, lost: Arc<AtomicU32>, json: bool, name: PathBuf, place: Place) -> Outlet {
-        Outlet { id, pipe, lost, json, name, place, told: None, since: None, wait: None, ended: false }
+    pub(super) fn new(id: u64, pipe: OwnedFd, lost: Arc<AtomicU32>, name: PathBuf, place: Place) -> Outlet {
+        let (json, master) = (false, false);
+        Outlet { id, pipe, lost, json, name, master, place, told: None, since: None, wait: None, ended: false }
     }
 
     /// Opens the file unless the one that is open is still the one with its name: that need not be possible any more, once
     /// rights are given up.
     pub(super) fn open(&mut self) {
         if let Place::File(file) = &mut self.place {
-            let opened = file.follow();
-            self.tell(opened.err());
+            match file.follow() {
+                Err(trouble) => self.tell(Some(trouble)),
+                Ok(()) if matches!(self.told, Some(Trouble::Open(_))) => self.tell(None),
+                Ok(()) => {}
+            }
+            // What waits for another attempt has it now.
+            self.wait = self.wait.map(|_| 0);
         }
     }
 
@@ -151,7 +166,7 @@ impl Outlet {
         let from = pipe.as_fd();
         let passed = match place {
             Place::File(file) => {
-                let written = file.write(from, len, rotation, &mut |file| {
+                let written = file.write(from, len, rotation, lost, &mut |file| {
                     tell_lost(lost, *json, &mut |line| pipe::write(file, line).map(drop))
                 });
                 let (result, trouble) = match written {
@@ -162,34 +177,25 @@ impl Outlet {
                 self.tell(trouble);
                 return result;
             }
-            Place::Stderr(lines) => {
-                lines.pass(from, len, || stderr::wait_writable(0), |lines| _ = stderr::write(lines))
-            }
-            Place::Memory(lines) => lines.pass(from, len, || true, ring::push),
-            Place::Syslog(lines) => lines.pass(
-                from,
-                len,
-                || true,
-                |lines| {
-                    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                        to_syslog(std::str::from_utf8(line).unwrap_or_default());
-                    }
-                },
-            ),
+            Place::Stderr(lines) => lines.pass(from, len, lost, || stderr::wait_writable(0), to_stderr),
+            Place::Memory(lines) => lines.pass(from, len, lost, || true, to_ring),
+            Place::Syslog(lines) => lines.pass(from, len, lost, || true, each_to_syslog),
         };
         passed?;
-        tell_lost(lost, *json, &mut |line| {
-            match place {
+        let told = tell_lost(lost, *json, &mut |line| {
+            let missing = match place {
                 Place::Stderr(_) if !stderr::wait_writable(0) => return Err(Errno::AGAIN),
-                Place::Stderr(_) => _ = stderr::write(line),
-                Place::Syslog(_) => _ = to_syslog(std::str::from_utf8(line).unwrap_or_default().trim_ascii_end()),
-                Place::Memory(_) | Place::File(_) => ring::push(line),
-            }
-            Ok(())
-        })
+                Place::Stderr(_) => to_stderr(line),
+                Place::Syslog(_) => each_to_syslog(line),
+                Place::Memory(_) | Place::File(_) => to_ring(line),
+            };
+            if missing > 0 { Err(Errno::PIPE) } else { Ok(()) }
+        });
+        self.tell(told.err().filter(|errno| *errno != Errno::AGAIN).map(Trouble::Write));
+        told
     }
 
-    /// Tells what is wrong with a file when that begins, and when it is over.
+    /// Tells what is wrong when that begins, and when it is over.
     fn tell(&mut self, trouble: Option<Trouble>) {
         let name = self.name.display();
         match trouble {
@@ -202,11 +208,32 @@ impl Outlet {
                     Trouble::Rename(errno) => ("rename", errno, "it grows beyond MaxSize"),
                     Trouble::Write(errno) => ("write", errno, "trying again"),
                 };
-                warn!("log {name}: cannot {what} it: {}; {then}", Why(errno));
+                let warning = format_args!("log {name}: cannot {what} it: {}; {then}", Why(errno));
+                if self.master {
+                    aside(Level::Warn, warning);
+                }
+                say(Level::Warn, warning);
             }
         }
         self.told = trouble;
     }
+}
+
+/// Writes lines; gives how many were lost.
+fn to_stderr(lines: &[u8]) -> usize {
+    if stderr::write(lines) { 0 } else { lines.iter().filter(|&&byte| byte == b'\n').count() }
+}
+
+/// The same.
+fn to_ring(lines: &[u8]) -> usize {
+    ring::push(lines);
+    0
+}
+
+/// The same, a message each.
+fn each_to_syslog(lines: &[u8]) -> usize {
+    let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.filter(|line| !to_syslog(std::str::from_utf8(line).unwrap_or_default())).count()
 }
 
 /// What an error number means here, without allocating.
@@ -218,8 +245,10 @@ impl std::fmt::Display for Why {
             Errno::NOSPC => "no room is left on the device",
             Errno::ACCES => "permission denied: its directory must be writable by User",
             Errno::NOENT => "its directory is not there",
+            Errno::ISDIR => "it is a directory",
             Errno::LOOP => "it is a symbolic link",
             Errno::NXIO => "nobody reads this fifo",
+            Errno::PIPE => "nobody reads it",
             Errno::ROFS => "the file system is read-only",
             Errno(number) => return write!(f, "error {number}"),
         })
