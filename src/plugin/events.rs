@@ -71,10 +71,11 @@ pub struct Told {
 }
 
 impl Watches {
-    /// Room for `capacity` descriptors in the loop of an epoll instance, which knows them by `token`.
-    pub fn new(epoll: Option<Arc<Epoll>>, capacity: usize, token: u32) -> Watches {
+    /// Room for `capacity` descriptors in the loop of an epoll instance, which knows them by `token`. `now` is
+    /// [`monotonic_ms`](crate::sys::clock::monotonic_ms).
+    pub fn new(epoll: Option<Arc<Epoll>>, capacity: usize, token: u32, now: u32) -> Watches {
         let entries = vec![Entry::default(); capacity.min(1 << 24)].into();
-        Watches { epoll, entries, token, plugin: 0, now: 0, timeouts: 0 }
+        Watches { epoll, entries, token, plugin: 0, now, timeouts: 0 }
     }
 
     /// Watches a descriptor. `key` comes back with each event. `timeout` is in milliseconds from now, and from each event on; 0 is no
@@ -181,7 +182,7 @@ mod tests {
     impl Loop {
         fn new(capacity: usize) -> Loop {
             let epoll = Arc::new(Epoll::new().unwrap());
-            let watches = Watches::new(Some(Arc::clone(&epoll)), capacity, TOKEN);
+            let watches = Watches::new(Some(Arc::clone(&epoll)), capacity, TOKEN, 0);
             Loop { epoll, events: Events::with_capacity(8), watches }
         }
 

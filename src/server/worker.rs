@@ -86,7 +86,7 @@ impl<T: Transport> Worker<T> {
         let gate = shared.gates.get(usize::from(view.owner()));
         let epoll = gate.map(|gate| Arc::clone(&gate.epoll));
         Worker {
-            watches: Watches::new(epoll, WATCHES_MAX, WATCH as u32),
+            watches: Watches::new(epoll, WATCHES_MAX, WATCH as u32, now),
             plugins_wait: None,
             ask_again: false,
             reports_told: 0,
@@ -114,6 +114,7 @@ impl<T: Transport> Worker<T> {
     pub fn run(&mut self, events: &mut Events) {
         let shared = Arc::clone(&self.shared);
         let Some(gate) = shared.gates.get(usize::from(self.view.owner())) else { return };
+        self.io.plugins.run(&mut self.watches);
         loop {
             if gate.epoll.wait(events, self.patience()).is_err() {
                 return;
