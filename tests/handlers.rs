@@ -1,4 +1,4 @@
-use crate::util::{Server, Setup, eventually, example, moves_all, request};
+use crate::util::{Server, Setup, example, moves_all, request};
 
 fn serve(lines: &[&str]) -> Server {
     Setup::new().file("a.txt", "alpha").section("HANDLERS", lines).start()
@@ -163,6 +163,8 @@ fn the_example_plugin() {
 #[cfg(feature = "test-switches")]
 #[test]
 fn what_plugins_watch() {
+    use crate::util::eventually;
+
     for scheduler in ["Fair", "ReusePort"] {
         let setup = Setup::new().workers(1).server(&format!("Scheduler {scheduler}"));
         let server = setup.environment("MONKEY_TEST_BEAT", "1").start();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::limits::WATCHES_MAX;
-use crate::plugin::events::Watches;
+use crate::plugin::events::{Happened, Watches};
 use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::connection::{Connection, Waiting};
@@ -184,9 +184,10 @@ impl<T: Transport> Worker<T> {
     fn event(&mut self, gate: &Gate, event: Event) {
         let index = event.data as u32;
         if u64::from(index) == WATCH {
-            let told = self.watches.event(event, self.io.clock.now());
-            for told in told.into_iter().flatten().flatten() {
-                self.io.plugins.event(told, &mut self.watches);
+            for happened in Happened::BY_EVENT {
+                if let Some(told) = self.watches.event(event, happened, self.io.clock.now()) {
+                    self.io.plugins.event(told, &mut self.watches);
+                }
             }
             return;
         }
