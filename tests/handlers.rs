@@ -115,6 +115,17 @@ fn many_answers_of_unknown_length_in_one_write() {
     }
 }
 
+#[cfg(feature = "test-switches")]
+#[test]
+fn a_part_with_nothing_in_it_does_not_end_the_answer() {
+    let server = serve(&[]);
+    let mut client = server.client();
+    for _ in 0..2 {
+        assert_eq!(client.get("/.probe/empty").is(200).text(), "");
+        assert_eq!(client.get("/a.txt").is(200).text(), "alpha");
+    }
+}
+
 #[test]
 fn lines_that_are_wrong() {
     for (line, column, what) in [
@@ -146,4 +157,34 @@ fn the_example_plugin() {
     client.send(request("DELETE /hello", "")).answer(false).is(405);
     let lines = include_str!("../src/plugins/hello/mod.rs").lines().count();
     assert!(lines < 80, "the example is to be under 80 lines, and has {lines}");
+}
+
+/// Of what is watched in the main thread and in a worker each thing that happens is told, a time-out not before its time.
+#[cfg(feature = "test-switches")]
+#[test]
+fn what_plugins_watch() {
+    use crate::util::eventually;
+
+    for scheduler in ["Fair", "ReusePort"] {
+        let setup = Setup::new().workers(1).server(&format!("Scheduler {scheduler}"));
+        let server = setup.environment("MONKEY_TEST_BEAT", "1").start();
+        let told = |key: u32| {
+            let start = format!("INFO: beat {key}: ");
+            server.log().lines().filter_map(|line| line.split_once(&start)).map(|(_, it)| it.to_string()).collect()
+        };
+        for key in [1, 2] {
+            let wanted = ["TimedOut", "Readable", "Closed"];
+            assert!(
+                eventually(|| {
+                    let told: Vec<String> = told(key);
+                    told.len() >= 3
+                }),
+                "{key}: {}",
+                server.log()
+            );
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let told: Vec<String> = told(key);
+            assert_eq!(told, wanted, "{scheduler}: {}", server.log());
+        }
+    }
 }

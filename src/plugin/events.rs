@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::sys::Errno;
 use crate::sys::epoll::{Epoll, Event, Interest};
 
-/// What happened to a descriptor that is watched. Several can happen at once; each is told, in this order.
+/// What happened to a descriptor that is watched. Several can happen at once; each is told, in this order, unless it is removed in
+/// between. With [`Watch::Read`] all but the last is told again and again: one that has failed or was closed is to be removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Happened {
     /// Something can be read, or the end of the stream.
@@ -19,6 +20,11 @@ pub enum Happened {
     Closed,
     /// Nothing happened for as long as was said. It is watched on, without a limit.
     TimedOut,
+}
+
+impl Happened {
+    /// Those that an event can tell.
+    pub const BY_EVENT: [Happened; 4] = [Happened::Readable, Happened::Writable, Happened::Failed, Happened::Closed];
 }
 
 /// What is waited for.
@@ -71,10 +77,11 @@ pub struct Told {
 }
 
 impl Watches {
-    /// Room for `capacity` descriptors in the loop of an epoll instance, which knows them by `token`.
-    pub fn new(epoll: Option<Arc<Epoll>>, capacity: usize, token: u32) -> Watches {
+    /// Room for `capacity` descriptors in the loop of an epoll instance, which knows them by `token`. `now` is
+    /// [`monotonic_ms`](crate::sys::clock::monotonic_ms).
+    pub fn new(epoll: Option<Arc<Epoll>>, capacity: usize, token: u32, now: u32) -> Watches {
         let entries = vec![Entry::default(); capacity.min(1 << 24)].into();
-        Watches { epoll, entries, token, plugin: 0, now: 0, timeouts: 0 }
+        Watches { epoll, entries, token, plugin: 0, now, timeouts: 0 }
     }
 
     /// Watches a descriptor. `key` comes back with each event. `timeout` is in milliseconds from now, and from each event on; 0 is no
@@ -124,18 +131,20 @@ impl Watches {
         self
     }
 
-    /// For the loop: what an event means. None = it is of a descriptor that is watched no longer.
-    pub fn event(&mut self, event: Event, now: u32) -> Option<[Option<Told>; 4]> {
+    /// For the loop: what an event means, asked for each of [`Happened::BY_EVENT`]. None = not that, or the descriptor is watched no
+    /// longer, and be it since the last of them was told.
+    pub fn event(&mut self, event: Event, happened: Happened, now: u32) -> Option<Told> {
         self.now = now;
         let entry = self.find((event.data >> 32) as u32)?;
         entry.since = now;
-        let told = |happened| Some(Told { plugin: entry.plugin, key: entry.key, happened });
-        Some([
-            if event.has_input() { told(Happened::Readable) } else { None },
-            if event.writable() { told(Happened::Writable) } else { None },
-            if event.failed() { told(Happened::Failed) } else { None },
-            if event.ended() && !event.failed() { told(Happened::Closed) } else { None },
-        ])
+        let is = match happened {
+            Happened::Readable => event.has_input(),
+            Happened::Writable => event.writable(),
+            Happened::Failed => event.failed(),
+            Happened::Closed => event.ended() && !event.failed(),
+            Happened::TimedOut => false,
+        };
+        is.then_some(Told { plugin: entry.plugin, key: entry.key, happened })
     }
 
     /// For the loop: one whose time is over. Its limit is taken away.
@@ -181,7 +190,7 @@ mod tests {
     impl Loop {
         fn new(capacity: usize) -> Loop {
             let epoll = Arc::new(Epoll::new().unwrap());
-            let watches = Watches::new(Some(Arc::clone(&epoll)), capacity, TOKEN);
+            let watches = Watches::new(Some(Arc::clone(&epoll)), capacity, TOKEN, 0);
             Loop { epoll, events: Events::with_capacity(8), watches }
         }
 
@@ -191,7 +200,7 @@ mod tests {
             let mut all = Vec::new();
             for event in (0..self.events.len()).filter_map(|index| self.events.get(index)) {
                 assert_eq!(event.data as u32, TOKEN);
-                all.extend(self.watches.event(event, now).into_iter().flatten().flatten());
+                all.extend(Happened::BY_EVENT.into_iter().filter_map(|it| self.watches.event(event, it, now)));
             }
             while let Some(told) = self.watches.expired(now) {
                 all.push(told);
@@ -231,6 +240,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_more_is_told_of_one_that_was_removed() {
+        let mut inner = Loop::new(1);
+        let (out, into) = pipe().unwrap();
+        let id = inner.watches.add(out.as_fd(), Watch::Read, 1, 0).unwrap();
+        write(into.as_fd(), b"x").unwrap();
+        drop(into);
+        inner.epoll.wait(&mut inner.events, Some(0)).unwrap();
+        let event = inner.events.get(0).unwrap();
+        assert!(inner.watches.event(event, Happened::Readable, 0).is_some());
+        assert!(inner.watches.event(event, Happened::Closed, 0).is_some());
+        inner.watches.remove(id, out.as_fd());
+        // Another in the same place, with the same key.
+        inner.watches.add(out.as_fd(), Watch::Read, 1, 0).unwrap();
+        assert_eq!(inner.watches.event(event, Happened::Closed, 0), None);
+    }
+
+    #[test]
     fn a_limit_runs_out_once_and_an_event_puts_it_off() {
         let mut inner = Loop::new(2);
         let (out, into) = pipe().unwrap();
@@ -260,9 +286,9 @@ mod tests {
         inner.epoll.wait(&mut inner.events, Some(0)).unwrap();
         let event = inner.events.get(0).unwrap();
         inner.watches.remove(id, out.as_fd());
-        assert_eq!(inner.watches.event(event, 0), None);
+        assert_eq!(inner.watches.event(event, Happened::Readable, 0), None);
         inner.watches.add(into.as_fd(), Watch::Changes, 3, 0).unwrap();
-        assert_eq!(inner.watches.event(event, 0), None);
+        assert_eq!(inner.watches.event(event, Happened::Readable, 0), None);
         assert_eq!(inner.told(0), [(0, 3, Happened::Writable)]);
     }
 }

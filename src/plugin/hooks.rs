@@ -93,7 +93,8 @@ pub trait Plugin: Sized + 'static {
         Ok(())
     }
 
-    /// Worker context: what worker `number` has of it. Called in the main thread, before the workers start.
+    /// Worker context: what worker `number`, from 0 on, has of it. Called in the main thread, before that worker starts and before
+    /// [`Plugin::run`].
     fn worker(&self, number: usize) -> io::Result<Self::Worker>;
 
     /// What keeps another configuration from being in force before a restart: a key, or a few words. With a keeper another server takes
@@ -140,6 +141,11 @@ pub struct Answer {
 /// A plugin as it lives in a worker: made once, used by that worker's thread alone. Nothing of it may allocate once requests come,
 /// and nothing may block.
 pub trait Worker: Sized + Send + 'static {
+    /// Worker context, in the worker's thread before its first turn: the place to have descriptors watched there.
+    fn run(&mut self, watches: &mut Watches) {
+        let _ = watches;
+    }
+
     /// Stage 20: a request is understood and its site known, and nothing was looked up for it.
     fn request(
         &mut self,

@@ -7,7 +7,7 @@ use crate::plugin::host::Host;
 use crate::storage::pool::Pool;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
-use crate::wire::accept::accepts_json;
+use crate::wire::accept::prefers_json;
 use crate::wire::head::{Name, Version};
 
 /// What a handler or a hook works with for the length of one call.
@@ -68,11 +68,11 @@ impl Scene<'_> {
         Stream { chunked }
     }
 
-    /// Begins an answer 200 of unknown length: in JSON when the client accepts that by name (true), else of another media type. `cache`
-    /// is what its Cache-Control says.
+    /// Begins an answer 200 of unknown length: in JSON when the client asks for that by name (true), else of another media type, a text.
+    /// `cache` is what its Cache-Control says.
     #[inline(never)]
     pub fn begin_negotiated(&mut self, request: &Request<'_>, cache: &[u8], other: &[u8]) -> (Stream, bool) {
-        let json = request.field(Name::Accept).is_some_and(accepts_json);
+        let json = request.field(Name::Accept).is_some_and(prefers_json);
         self.push_head(request, 200);
         self.out.push_field("Cache-Control", cache);
         self.out.push_field("Vary", b"Accept");
@@ -80,7 +80,7 @@ impl Scene<'_> {
         (self.begin_stream(request), json)
     }
 
-    /// Begins a part of the body. What is pushed from here on belongs to it, up to [`Scene::end_chunk`]; it may not be nothing.
+    /// Begins a part of the body. What is pushed from here on belongs to it, up to [`Scene::end_chunk`].
     pub fn begin_chunk(&mut self, stream: Stream) -> Chunk {
         if stream.chunked {
             self.out.push(SIZE_LINE);
@@ -88,10 +88,13 @@ impl Scene<'_> {
         Chunk(self.out.len())
     }
 
-    /// Ends a part.
+    /// Ends a part. One with nothing in it is as if it had not been begun: a chunk of no bytes would end the body.
     pub fn end_chunk(&mut self, stream: Stream, chunk: Chunk) {
         if stream.chunked {
             let len = self.out.len() - chunk.0;
+            if len == 0 && !self.out.overflowed() {
+                return self.out.truncate(chunk.0 - SIZE_LINE.len());
+            }
             let mut digits = Text::<16>::default();
             digits.push_hex(len as u64);
             self.out.patch(chunk.0 - SIZE_LINE.len(), digits.bytes().get(12..).unwrap_or_default());

@@ -214,6 +214,12 @@ macro_rules! plugins {
         }
 
         impl Workers {
+            /// Worker context, in the worker's thread.
+            pub fn run(&mut self, watches: &mut Watches) {
+                let _ = &watches;
+                $(#[cfg(feature = $feature)] self.$hook.run(watches.of_plugin(Number::$hook as u8));)*
+            }
+
             /// Stage 20.
             #[inline]
             pub fn request(

@@ -55,6 +55,7 @@ list::plugins! {
         "plugin-auth" auth: auth::Auth;
         "plugin-logger" logger: logger::Logger;
         "plugin-cheetah" cheetah: cheetah::Cheetah;
+        "test-switches" beat: trial::beat::Beat;
     }
     /// Those that answer requests.
     handlers {

@@ -87,7 +87,7 @@ impl Rig {
         let mut plugins = Plugins::start(live.config(), 1).expect("plugins");
         let own = plugins.worker(0, &live).expect("plugins");
         let host: Arc<dyn Host> = Arc::new(Nobody(Arc::clone(&live), Totals::default()));
-        plugins.run(&host, &mut Watches::new(None, 0, 0)).expect("plugins");
+        plugins.run(&host, &mut Watches::new(None, 0, 0, 0)).expect("plugins");
         let mut io = Io::new(Loopback, &live, &budget, own, host, Arc::default()).expect("a worker's memory");
         let now = io.clock.now();
         io.clock.set_wall(wall_seconds());

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::log::info;
 
 use crate::config::Options;
-use crate::plugin::events::Watches;
+use crate::plugin::events::{Happened, Watches};
 use crate::plugin::hooks::Needs;
 use crate::plugin::host::Host;
 use crate::plugins::Plugins;
@@ -98,9 +98,10 @@ impl Scheduler {
                         }
                     }
                 } else if event.data & u64::from(u32::MAX) == WATCH {
-                    let told = self.watches.event(event, monotonic_ms());
-                    for told in told.into_iter().flatten().flatten() {
-                        self.plugins.event(told, &self.host, &mut self.watches);
+                    for happened in Happened::BY_EVENT {
+                        if let Some(told) = self.watches.event(event, happened, monotonic_ms()) {
+                            self.plugins.event(told, &self.host, &mut self.watches);
+                        }
                     }
                 } else if watched && self.take(event.data) == Burst::Starved {
                     self.unwatch();

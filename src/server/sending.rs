@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::file::body::Body;
 use crate::http::output::Sink;
-use crate::limits::OUTPUT_ROOM;
 use crate::plugin::handler::Produced;
 use crate::plugin::scene::Scene;
 use crate::plugin::transport::Transport;
@@ -19,6 +18,8 @@ use crate::vhost::table::EntryId;
 const PAGE: u64 = 4096;
 /// Bytes of files sent in one turn.
 const SENT_A_TURN: u64 = 1024 * 1024;
+/// Parts that handlers write in one turn: one can be the work of looking at thousands of files.
+const PARTS_A_TURN: u64 = 4;
 
 impl<T: Transport> Io<T> {
     /// Gathers or sends what a request was answered with. None = go on with the next request.
@@ -163,7 +164,7 @@ impl<T: Transport> Io<T> {
             if connection.is(Flag::Answers) {
                 match self.produce(connection) {
                     Flow::Starved => {
-                        sent_now += OUTPUT_ROOM as u64;
+                        sent_now += SENT_A_TURN / PARTS_A_TURN;
                         continue;
                     }
                     flow => return flow,

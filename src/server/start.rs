@@ -32,6 +32,7 @@ use crate::server::shared::{Gate, SPECIAL, Shared, WATCH};
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
 use crate::sys::activation::ActivationError;
 use crate::sys::child::End;
+use crate::sys::clock::monotonic_ms;
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::lockfile::{PidFile, PidFileError};
 use crate::sys::notify::Notifier;
@@ -163,7 +164,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         workers.push(spawn(owner, &shared, io.map_err(system("cannot take a worker's memory"))?, own)?);
     }
     let epoll = Arc::new(Epoll::new().map_err(system("cannot make an event queue"))?);
-    let mut watches = Watches::new(Some(Arc::clone(&epoll)), MAIN_WATCHES_MAX, WATCH as u32);
+    let mut watches = Watches::new(Some(Arc::clone(&epoll)), MAIN_WATCHES_MAX, WATCH as u32, monotonic_ms());
     plugins.run(&host, &mut watches).map_err(StartError::Plugin)?;
     let mut scheduler = Scheduler {
         acceptor: Acceptor::new(Arc::clone(&shared), None, Arc::clone(&live)),

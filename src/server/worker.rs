@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::limits::WATCHES_MAX;
-use crate::plugin::events::Watches;
+use crate::plugin::events::{Happened, Watches};
 use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::connection::{Connection, Waiting};
@@ -86,7 +86,7 @@ impl<T: Transport> Worker<T> {
         let gate = shared.gates.get(usize::from(view.owner()));
         let epoll = gate.map(|gate| Arc::clone(&gate.epoll));
         Worker {
-            watches: Watches::new(epoll, WATCHES_MAX, WATCH as u32),
+            watches: Watches::new(epoll, WATCHES_MAX, WATCH as u32, now),
             plugins_wait: None,
             ask_again: false,
             reports_told: 0,
@@ -114,6 +114,7 @@ impl<T: Transport> Worker<T> {
     pub fn run(&mut self, events: &mut Events) {
         let shared = Arc::clone(&self.shared);
         let Some(gate) = shared.gates.get(usize::from(self.view.owner())) else { return };
+        self.io.plugins.run(&mut self.watches);
         loop {
             if gate.epoll.wait(events, self.patience()).is_err() {
                 return;
@@ -183,9 +184,10 @@ impl<T: Transport> Worker<T> {
     fn event(&mut self, gate: &Gate, event: Event) {
         let index = event.data as u32;
         if u64::from(index) == WATCH {
-            let told = self.watches.event(event, self.io.clock.now());
-            for told in told.into_iter().flatten().flatten() {
-                self.io.plugins.event(told, &mut self.watches);
+            for happened in Happened::BY_EVENT {
+                if let Some(told) = self.watches.event(event, happened, self.io.clock.now()) {
+                    self.io.plugins.event(told, &mut self.watches);
+                }
             }
             return;
         }

@@ -95,9 +95,18 @@ pub fn accepts_html(accept: &[u8]) -> bool {
         .any(|(name, weight)| weight > 0 && (is_word(name, b"text/html") || is_word(name, b"application/xhtml+xml")))
 }
 
-/// Whether a client asks for JSON by name: `*/*` is no such wish.
-pub fn accepts_json(accept: &[u8]) -> bool {
-    members(accept).filter_map(parse_weighted).any(|(name, weight)| weight > 0 && is_word(name, b"application/json"))
+/// RFC 9110 section 12.5.1: whether an `Accept` field names JSON, and gives neither `*/*` nor a type of text more weight. A wildcard alone
+/// is no wish for JSON.
+pub fn prefers_json(accept: &[u8]) -> bool {
+    let (mut json, mut other) = (0, 0);
+    for (name, weight) in members(accept).filter_map(parse_weighted) {
+        if is_word(name, b"application/json") {
+            json = weight.max(json);
+        } else if let Some(b'*' | b't' | b'T') = name.first() {
+            other = weight.max(other);
+        }
+    }
+    json > 0 && json >= other
 }
 
 /// RFC 9110 section 12.4.2: a list member with an optional weight, in thousandths; 1000 without one. `None` when the weight
@@ -185,6 +194,31 @@ mod tests {
         assert!(accepts_html(b"application/xhtml+xml"));
         for accept in ["", "*/*", "text/*", "application/json", "text/html;q=0", "image/avif,*/*;q=0.8", "text/htmlx"] {
             assert!(!accepts_html(accept.as_bytes()), "{accept}");
+        }
+    }
+    #[test]
+    fn json_must_be_named_and_not_be_second_choice() {
+        for accept in [
+            "application/json",
+            "application/json, text/plain, */*",
+            "text/html;q=0.5, Application/JSON;q=0.5",
+            "application/json;q=0.2, image/png",
+            "*/*;q=0.1, application/json;q=0.3",
+        ] {
+            assert!(prefers_json(accept.as_bytes()), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "application/*",
+            "application/json;q=0",
+            "application/json;q=2",
+            "application/jsonx",
+            "text/html, application/json;q=0.9",
+            "application/json;q=0.5, Text/plain;q=0.6",
+            "application/json;q=0.5, */*",
+        ] {
+            assert!(!prefers_json(accept.as_bytes()), "{accept}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! cheetah: the admin shell, on a local socket or on the server's own terminal. docs/plugins/CHEETAH.md says what it can.
 //!
-//! It lives in the main thread, which accepts connections: nothing here waits for a client. Up to [`SESSIONS_MAX`] clients have
-//! [`outbox::BYTES`] of answer each and one line; what does not fit is left out, and who does not read is cut off. Unlike what serves
+//! It lives in the main thread, which accepts connections: nothing here waits for a client. Up to `SESSIONS_MAX` clients have
+//! `outbox::BYTES` of answer each and one line; what does not fit is left out, and who does not read is cut off. Unlike what serves
 //! requests it allocates: a command takes a few KB while it is answered.
 
 pub mod client;

@@ -87,7 +87,6 @@ impl Writing<'_> {
 impl Listing {
     /// Writes the next part of the answer.
     pub(super) fn produce(&mut self, tools: &mut Tools, scene: &mut Scene<'_>) -> Produced {
-        let before = scene.out.len();
         let chunk = scene.begin_chunk(self.stream);
         let start = scene.out.len();
         // No more than there is a buffer for if the client takes nothing of it.
@@ -99,15 +98,10 @@ impl Listing {
             return Produced::Broken;
         }
         let ends = self.progress.part == Part::End;
-        match (scene.out.len() > start, ends) {
-            // A chunk of nothing would be the end.
-            (false, true) => scene.out.truncate(before),
-            (false, false) => {
-                scene.out.push(b"\n");
-                scene.end_chunk(self.stream, chunk);
-            }
-            (true, _) => scene.end_chunk(self.stream, chunk),
+        if scene.out.len() == start && !ends {
+            scene.out.push(b"\n");
         }
+        scene.end_chunk(self.stream, chunk);
         if !ends {
             return Produced::More;
         }

@@ -1,6 +1,7 @@
 //! What only builds for tests have (feature `test-switches`): transports that do less at a time than the kernel, one without any
-//! socket, and a handler that reads bodies.
+//! socket, a handler that reads bodies, and a plugin that watches descriptors.
 
+pub mod beat;
 pub mod loopback;
 pub mod probe;
 pub mod transport;

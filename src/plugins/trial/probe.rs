@@ -6,6 +6,7 @@
 //! | `/.probe/slow` | the same, at most 1 KB a turn |
 //! | `/.probe/echo` | sends back what comes, as it comes: a client that does not read is held back |
 //! | `/.probe/refuse` | answers 403 at the first byte of the body |
+//! | `/.probe/empty` | an answer of unknown length whose only part has nothing in it |
 
 use std::io;
 
@@ -188,6 +189,14 @@ impl Handler for Probes {
     }
 
     fn handle(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, _: Call<'_>) -> Handling<Probe> {
+        if request.path == b"/.probe/empty" {
+            scene.push_head(request, 200);
+            let stream = scene.begin_stream(request);
+            let chunk = scene.begin_chunk(stream);
+            scene.end_chunk(stream, chunk);
+            scene.end_stream(stream);
+            return Handling::Answered;
+        }
         Probe::begin(request, scene.pool).map_or(Handling::NotMe, Handling::Begun)
     }
 
