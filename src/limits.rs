@@ -125,7 +125,8 @@ pub const LISTING_RECORDS: usize = 96;
 pub const THEME_MAX: usize = 32 * 1024;
 
 /// What each of them may come to, with the longest names there can be, bytes: it is written at once. The configuration refuses more.
-pub const THEME_PART_MAX: usize = 24 * 1024;
+/// The longest path in JSON takes 24 KB of it.
+pub const THEME_PART_MAX: usize = 26 * 1024;
 
 /// Bytes of a path that the title of a listing shows; the rest is left out.
 pub const LISTING_TITLE_MAX: usize = 512;

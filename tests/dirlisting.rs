@@ -585,7 +585,7 @@ fn write_theme_files(server: &Server, files: &[(&str, &str)]) {
 
 #[test]
 fn configurations_that_are_wrong() {
-    let long = "%_target_name_%".repeat(16);
+    let long = "%_target_name_%".repeat(18);
     for (lines, files, wanted) in [
         ("Theme nonesuch", &[][..], "dirhtml.conf:2:11: theme nonesuch: "),
         ("Theme ../x", &[], "write the name of a directory in plugins/dirlisting/themes"),

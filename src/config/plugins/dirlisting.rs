@@ -9,7 +9,7 @@ use super::super::files::{Files, Trouble};
 use super::super::raw::RawEntry;
 use super::super::table::Reload::InPlace;
 use super::super::table::{Key, Kind, Section, key, number, page, section};
-use crate::limits::{LISTING_TITLE_MAX, THEME_MAX, THEME_PART_MAX};
+use crate::limits::{LISTING_TITLE_MAX, PATH_ROOM, THEME_MAX, THEME_PART_MAX};
 
 const D: &str = "DIRLISTING";
 
@@ -158,12 +158,13 @@ pub fn next_macro(text: &[u8], of_entry: bool) -> (&[u8], Option<(Macro, &[u8])>
     (text, None)
 }
 
-/// The most that a text can come to, bytes.
-fn longest(mut text: &[u8], of_entry: bool, dir: usize) -> usize {
+/// The most that a text can come to, bytes; `dir` = the length of the theme's directory.
+pub fn longest(mut text: &[u8], of_entry: bool, dir: usize) -> usize {
     let mut longest = text.len();
     while let (_, Some((it, behind))) = next_macro(text, of_entry) {
         longest += match it {
-            Macro::HTML_TITLE | Macro::JSON_PATH => (LISTING_TITLE_MAX + 8) * ESCAPED,
+            Macro::HTML_TITLE => (LISTING_TITLE_MAX + 8) * ESCAPED,
+            Macro::JSON_PATH => PATH_ROOM * ESCAPED + 2,
             Macro::THEME_PATH => dir * ESCAPED,
             Macro::TARGET_TITLE | Macro::TARGET_NAME | Macro::TARGET_URL | Macro::JSON_NAME => (NAME_MAX + 1) * ESCAPED,
             _ => 96,

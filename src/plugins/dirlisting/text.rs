@@ -58,17 +58,17 @@ pub(super) fn push_url(out: &mut dyn Sink, name: &[u8]) {
     });
 }
 
-/// Writes text as a string of JSON (RFC 8259 section 7), with its quotes.
+/// Writes text as a string of JSON (RFC 8259 section 7), with its quotes. It is one inside of a script in HTML too.
 pub(super) fn push_json(out: &mut dyn Sink, text: &[u8]) {
     out.push(b"\"");
     push_text(
         out,
         text,
-        |byte| !matches!(byte, b'"' | b'\\' | 0..b' '),
+        |byte| !matches!(byte, b'"' | b'\\' | b'<' | 0..b' ' | 0x7F),
         |out, byte| match byte {
             b'"' => out.push(b"\\\""),
             b'\\' => out.push(b"\\\\"),
-            control => out.push(&[b'\\', b'u', b'0', b'0', hex(control >> 4), hex(control & 15)]),
+            other => out.push(&[b'\\', b'u', b'0', b'0', hex(other >> 4), hex(other & 15)]),
         },
     );
     out.push(b"\"");
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn text() {
         for (name, html, json) in [
-            ("a<b>&\"'", "a&lt;b&gt;&amp;&quot;&#39;", r#""a<b>&\"'""#),
-            ("\n\x01\x1f\x7f", "\u{240a}\u{2401}\u{241f}\u{2421}", "\"\\u000A\\u0001\\u001F\x7f\""),
+            ("a<b>&\"'", "a&lt;b&gt;&amp;&quot;&#39;", r#""a\u003Cb>&\"'""#),
+            ("\n\x01\x1f\x7f", "\u{240a}\u{2401}\u{241f}\u{2421}", "\"\\u000A\\u0001\\u001F\\u007F\""),
             ("é\u{1F412}\\", "é\u{1F412}\\", "\"é\u{1F412}\\\\\""),
             ("", "", "\"\""),
         ] {
