@@ -22,8 +22,7 @@ pub mod target;
 /// A fuzz target: its name, which is also the name of its folders, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All targets of this build.
-pub const TARGETS: &[Target] = &[
+const OWN: &[Target] = &[
     ("chunked", chunked::run),
     ("config", config::run),
     ("head", head::run),
@@ -35,5 +34,16 @@ pub const TARGETS: &[Target] = &[
     ("target", target::run),
 ];
 
-/// The targets that builds without `test-switches` lack.
-pub const SWITCHED: [&str; 2] = ["multipart", "session"];
+/// Those of the plugins are beside what they try, in `src/plugins/NAME/fuzz.rs` of the server.
+#[cfg(feature = "test-switches")]
+const PLUGINS: &[Target] = monkey::plugins::FUZZ;
+#[cfg(not(feature = "test-switches"))]
+const PLUGINS: &[Target] = &[];
+
+/// All targets of this build.
+pub fn targets() -> impl Iterator<Item = Target> {
+    OWN.iter().chain(PLUGINS).copied()
+}
+
+/// The targets that builds lack which are without `test-switches`, or without the plugin.
+pub const SWITCHED: [&str; 7] = ["multipart", "session", "auth", "cheetah", "dirlisting", "logger", "mandril"];

@@ -4,16 +4,20 @@ use std::path::Path;
 
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Identity, Trouble};
+use super::plugins::{PLUGINS, of_server};
 use super::read::read_text;
 use super::site::Base;
-use super::{Options, mime, server, site};
+use super::{Options, Site, mime, server, site};
 
-/// A machine without files, so that no input reaches any.
-struct NoFiles;
+/// Where the plugins have their files.
+const PLUGINS_DIR: &str = "/plugins";
 
-impl Files for NoFiles {
-    fn read(&self, _: &Path) -> Result<Vec<u8>, Trouble> {
-        Err(Trouble::Missing)
+/// A machine without files but for those of the plugins, which are all the same: no input reaches any other.
+struct PluginFiles<'a>(&'a [u8]);
+
+impl Files for PluginFiles<'_> {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Trouble> {
+        self.identity(path).map(|_| self.0.to_vec()).ok_or(Trouble::Missing)
     }
     fn list(&self, _: &Path) -> Result<Vec<(String, bool)>, Trouble> {
         Err(Trouble::Missing)
@@ -21,8 +25,10 @@ impl Files for NoFiles {
     fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
         Ok(())
     }
-    fn identity(&self, _: &Path) -> Option<Identity> {
-        None
+    fn identity(&self, path: &Path) -> Option<Identity> {
+        let mut files = PLUGINS.iter().filter(|plugin| !plugin.file.is_empty());
+        // One for all, so that none includes another.
+        files.any(|plugin| path == Path::new(PLUGINS_DIR).join(plugin.name).join(plugin.file)).then_some((0, 0))
     }
 }
 
@@ -33,10 +39,12 @@ pub fn run(data: &[u8]) {
     let whole = Position::of_file(path);
     let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
     let mut out = Findings::default();
-    let raw = read_text(&NoFiles, path, data.to_vec().into(), &mut out);
-    let server = server::resolve(&raw, Path::new("/"), &NoFiles, &Options::default(), &whole, &mut out);
+    let files = PluginFiles(data);
+    let raw = read_text(&files, path, data.to_vec().into(), &mut out);
+    let server = server::resolve(&raw, Path::new("/"), &files, &Options::default(), &whole, &mut out);
     let base = Base { dir: Path::new("/"), chroot: server.chroot.as_ref() };
-    let site = site::resolve(&raw, &base, &NoFiles, &[], &whole, &mut out);
+    let site = site::resolve(&raw, &base, &files, &[], &whole, &mut out);
+    of_server(&files, Path::new(PLUGINS_DIR), &base, &mut out);
     let mime = mime::resolve(&raw, &whole, &mut out);
     assert!(mime.lookup(data).is_none_or(|media_type| !media_type.is_empty()));
     assert!(server.timeout > 0 && server.max_keep_alive_request > 0);
@@ -45,4 +53,14 @@ pub fn run(data: &[u8]) {
         assert!(found.line as usize <= lines, "{found}");
         assert!(!found.to_string().contains('\n'), "{found}");
     }
+}
+
+/// `text` as the file of a site, whatever is wrong in it, for targets that need what it says.
+pub fn site(text: &[u8]) -> Site {
+    let path = Path::new("fuzz.conf");
+    let whole = Position::of_file(path);
+    let mut out = Findings::default();
+    let files = PluginFiles(b"");
+    let raw = read_text(&files, path, text.to_vec().into(), &mut out);
+    site::resolve(&raw, &Base { dir: Path::new("/"), chroot: None }, &files, &[], &whole, &mut out)
 }

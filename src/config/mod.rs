@@ -32,7 +32,7 @@ pub(crate) use check::number;
 pub use chroot::Chroot;
 pub use diagnostic::{Diagnostic, ErrorCount, Position, Report, Severity};
 pub use files::FILE_MAX;
-pub use fuzz::run as fuzz;
+pub use fuzz::{run as fuzz, site as fuzz_site};
 pub use listen::Listen;
 pub use load::load;
 pub use mime::{ENTRIES_MAX, EXTENSION_MAX, MEDIA_TYPE_MAX, MimeTable};

@@ -16,6 +16,8 @@ pub mod events;
 pub mod handler;
 pub mod hooks;
 pub mod host;
+#[cfg(feature = "test-switches")]
+pub mod nobody;
 pub mod scene;
 pub mod stats;
 pub mod tool;

@@ -48,6 +48,21 @@ pub const PROGRAMS: &[(&str, Program)] = &[
     ("passwd", auth::passwd::main),
 ];
 
+/// The fuzz targets of this build's plugins, by name. What each is fed stands at the top of its file.
+#[cfg(feature = "test-switches")]
+pub const FUZZ: &[(&str, fn(&[u8]))] = &[
+    #[cfg(feature = "plugin-auth")]
+    ("auth", auth::fuzz::run),
+    #[cfg(feature = "plugin-cheetah")]
+    ("cheetah", cheetah::fuzz::run),
+    #[cfg(feature = "plugin-dirlisting")]
+    ("dirlisting", dirlisting::fuzz::run),
+    #[cfg(feature = "plugin-logger")]
+    ("logger", logger::fuzz::run),
+    #[cfg(feature = "plugin-mandril")]
+    ("mandril", mandril::fuzz::run),
+];
+
 list::plugins! {
     /// Those with hooks, in the order in which they are asked.
     hooks {

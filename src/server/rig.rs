@@ -2,14 +2,13 @@
 //! fuzzing (feature `test-switches`).
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::plugin::events::Watches;
-use crate::plugin::host::{Host, MemoryState, WorkerState};
-use crate::plugin::stats::Totals;
+use crate::plugin::host::Host;
+use crate::plugin::nobody::Nobody;
 use crate::plugins::Plugins;
 use crate::plugins::trial::loopback::{Loopback, Wire, with};
 use crate::server::budget::Budget;
@@ -18,47 +17,6 @@ use crate::server::io::{Io, Next, Ready};
 use crate::sys::clock::wall_seconds;
 use crate::sys::socket::Peer;
 use crate::vhost::live::Live;
-
-/// There is no server around the worker.
-struct Nobody(Arc<Live>, Totals);
-
-impl Host for Nobody {
-    fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.0)
-    }
-    fn capacity(&self) -> u32 {
-        1
-    }
-    fn connections(&self) -> u32 {
-        1
-    }
-    fn totals(&self) -> &Totals {
-        &self.1
-    }
-    fn workers(&self) -> usize {
-        0
-    }
-    fn worker(&self, _: usize) -> Option<WorkerState<'_>> {
-        None
-    }
-    fn listening(&self) -> Vec<SocketAddr> {
-        Vec::new()
-    }
-    fn memory(&self) -> MemoryState {
-        MemoryState::default()
-    }
-    fn uptime(&self) -> u64 {
-        0
-    }
-    fn wake(&self, _: usize) {}
-    fn reload(&self) {}
-    fn tell_connections(&self, _: OwnedFd) -> bool {
-        false
-    }
-    fn recent_lines(&self, _: usize, _: usize, _: &mut dyn FnMut(&[u8])) -> bool {
-        false
-    }
-}
 
 /// What is held for connections; all zero when none has anything under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +44,7 @@ impl Rig {
         let live = Arc::new(Live::new(config));
         let mut plugins = Plugins::start(live.config(), 1).expect("plugins");
         let own = plugins.worker(0, &live).expect("plugins");
-        let host: Arc<dyn Host> = Arc::new(Nobody(Arc::clone(&live), Totals::default()));
+        let host: Arc<dyn Host> = Arc::new(Nobody::new(Arc::clone(&live)));
         plugins.run(&host, &mut Watches::new(None, 0, 0, 0)).expect("plugins");
         let mut io = Io::new(Loopback, &live, &budget, own, host, Arc::default()).expect("a worker's memory");
         let now = io.clock.now();

@@ -12,6 +12,8 @@ pub mod date;
 pub mod etag;
 pub mod head;
 pub mod host;
+#[cfg(feature = "test-switches")]
+pub mod json;
 pub mod list;
 pub mod pattern;
 pub mod range;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use monkey_fuzz::{TARGETS, session};
+use monkey_fuzz::{session, targets};
 
 /// What HTTP is made of, to be put anywhere.
 const DICTIONARY: &str = include_str!("../../http.dict");
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         eprintln!("usage: mutate TARGET SECONDS SEED DIRECTORY_FOR_FINDINGS INPUT_DIRECTORY...");
         return ExitCode::FAILURE;
     };
-    let Some(&(_, run)) = TARGETS.iter().find(|(name, _)| name == target) else {
+    let Some((_, run)) = targets().find(|(name, _)| name == target) else {
         eprintln!("mutate: no such target: {target}");
         return ExitCode::FAILURE;
     };

@@ -107,7 +107,7 @@ pub struct Network {
 
 impl Network {
     /// Reads `ADDRESS` or `ADDRESS/BITS`. Bits of the address behind those do not matter.
-    fn parse(text: &str) -> Option<Network> {
+    pub fn parse(text: &str) -> Option<Network> {
         let (address, bits) = cut(text, |byte| byte == b'/');
         let (first, before, most) = match address.parse().ok()? {
             IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), 96, 32),

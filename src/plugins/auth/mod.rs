@@ -6,6 +6,8 @@
 #[cfg(feature = "auth-bcrypt")]
 mod bcrypt;
 mod credentials;
+#[cfg(feature = "test-switches")]
+pub mod fuzz;
 pub mod passwd;
 mod store;
 mod users;

@@ -64,8 +64,9 @@ const DELETE: u8 = 2;
 const BCRYPT: u8 = 4;
 const HELPED: u8 = 8;
 
+/// What the words ask for.
 #[derive(Default)]
-struct Task<'a> {
+pub(super) struct Task<'a> {
     options: u8,
     /// FILE, USER and PASSWORD.
     words: [&'a [u8]; 3],
@@ -135,7 +136,8 @@ fn perform(arguments: &[OsString]) -> (u8, Vec<u8>) {
     (code, text)
 }
 
-fn parse<'a>(arguments: &'a [OsString], task: &mut Task<'a>) -> Result<(), &'static str> {
+/// Understands the words behind `monkey passwd`. The error is a text of [`Task::told`].
+pub(super) fn parse<'a>(arguments: &'a [OsString], task: &mut Task<'a>) -> Result<(), &'static str> {
     let mut options = true;
     for argument in arguments {
         match argument.as_bytes() {
@@ -269,7 +271,7 @@ fn line_of(task: &Task<'_>) -> Result<&'static [u8], Trouble> {
 
 /// The text with a user's line put in place of the one there is, or at the end, or taken out; further lines of the same user go. And
 /// whether there was one.
-fn edit(text: &[u8], user: &[u8], mut line: Option<&[u8]>) -> (Vec<u8>, bool) {
+pub(super) fn edit(text: &[u8], user: &[u8], mut line: Option<&[u8]>) -> (Vec<u8>, bool) {
     let mut new = Vec::new();
     let mut was_there = false;
     // Once more than there are lines, for one that is added.

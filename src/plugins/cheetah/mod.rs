@@ -6,6 +6,8 @@
 
 pub mod client;
 mod commands;
+#[cfg(feature = "test-switches")]
+pub mod fuzz;
 mod outbox;
 mod protocol;
 mod session;

@@ -362,6 +362,12 @@ impl Session {
         }
     }
 
+    /// Whether there was more to do than one turn does.
+    #[cfg(feature = "test-switches")]
+    pub(super) fn has_more(&self) -> bool {
+        self.goes_on
+    }
+
     /// Whether it waits for the connections.
     pub(super) fn waits(&self) -> bool {
         self.tally.is_some()

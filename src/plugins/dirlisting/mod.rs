@@ -8,6 +8,8 @@
 //! that is remembered, and they come as they stand there. What was put into the directory or taken out of it meanwhile is in the
 //! listing or not; a directory that is removed has no further entries.
 
+#[cfg(feature = "test-switches")]
+pub mod fuzz;
 mod listing;
 mod order;
 mod page;

@@ -13,6 +13,8 @@ mod engine;
 mod escape;
 mod file;
 mod format;
+#[cfg(feature = "test-switches")]
+pub mod fuzz;
 mod outlet;
 mod worker;
 

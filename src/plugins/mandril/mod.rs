@@ -6,6 +6,8 @@
 //! denied finds the connection closed. Everything else is judged when a request is understood and before its body is read (stage 20),
 //! and answered 403. `[RATE]` comes after the rules: what they refuse is not counted.
 
+#[cfg(feature = "test-switches")]
+pub mod fuzz;
 mod rate;
 mod rules;
 

@@ -48,7 +48,7 @@ fn matches(what: &What, asker: &Asker<'_>) -> bool {
 
 /// Whether a page refers (RFC 9110 section 10.1.3) that is not of this host. An empty field says as little as none; one without a host,
 /// or with a user's name before it, is nobody's page.
-fn is_foreign(referer: &[u8], host: Option<&[u8]>) -> bool {
+pub(super) fn is_foreign(referer: &[u8], host: Option<&[u8]>) -> bool {
     !referer.is_empty() && is_page_of(referer, host.unwrap_or_default()).is_none()
 }
 
