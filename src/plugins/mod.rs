@@ -48,9 +48,13 @@ pub const PROGRAMS: &[(&str, Program)] = &[
     ("passwd", auth::passwd::main),
 ];
 
-/// The fuzz targets of this build's plugins, by name. What each is fed stands at the top of its file.
+/// A fuzz target: its name, and what it does with an input.
 #[cfg(feature = "test-switches")]
-pub const FUZZ: &[(&str, fn(&[u8]))] = &[
+pub type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// The fuzz targets of this build's plugins. What each is fed stands at the top of its file.
+#[cfg(feature = "test-switches")]
+pub const FUZZ: &[FuzzTarget] = &[
     #[cfg(feature = "plugin-auth")]
     ("auth", auth::fuzz::run),
     #[cfg(feature = "plugin-cheetah")]
