@@ -197,6 +197,17 @@ fn printable_len(buf: &[u8]) -> usize {
     scan(buf, |word| below(word, b' ') | equal(word, 0x7F), |byte| byte < b' ' || byte == 0x7F)
 }
 
+/// How many bytes at the start of `buf` may stand between quotes as they are: blanks and visible ASCII but quote and backslash.
+#[inline(always)]
+pub fn quotable_len(buf: &[u8]) -> usize {
+    let other = |word| equal(word, b'"') | equal(word, b'\\') | equal(word, 0x7F) | word & splat(0x80);
+    scan(
+        buf,
+        |word| below(word, b' ') | other(word),
+        |byte| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\',
+    )
+}
+
 /// Whether `bytes` equals `lower`, which is in lower case, letters compared without case.
 #[inline]
 pub fn is_word(bytes: &[u8], lower: &[u8]) -> bool {
@@ -237,12 +248,13 @@ mod tests {
 
         #[test]
         fn word_searches_agree_with_byte_searches(
-            buf in prop::collection::vec(prop_oneof![any::<u8>(), 0x1Eu8..0x23, 0x7Du8..0x83, Just(b'\t'), Just(b'a')], 0..40),
+            buf in prop::collection::vec(prop_oneof![any::<u8>(), 0x1Eu8..0x23, 0x7Du8..0x83, Just(b'"'), Just(b'\\'), Just(b'\t'), Just(b'a')], 0..40),
             byte in any::<u8>(),
         ) {
             let first = |stop: &dyn Fn(u8) -> bool| buf.iter().position(|&b| stop(b)).unwrap_or(buf.len());
             prop_assert_eq!(find(&buf, byte), buf.iter().position(|&b| b == byte));
             prop_assert_eq!(visible_len(&buf), first(&|b| !is_visible(b)));
+            prop_assert_eq!(quotable_len(&buf), first(&|b| !(b' '..=b'~').contains(&b) || b"\"\\".contains(&b)));
             prop_assert_eq!(field_text_len(&buf), first(&|b| !is_field_vchar(b)));
         }
     }

@@ -1,6 +1,7 @@
 //! A line under construction, and what of a request may stand in it as it is.
 
 use crate::http::output::Sink;
+use crate::wire::chars::quotable_len;
 
 /// Where a part of a request stands in a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +16,28 @@ pub(super) enum Quoting {
     /// readers (U+0080 to U+009F, U+2028, U+2029), is escaped.
     Json,
 }
+
+impl Quoting {
+    /// Its bit in [`PLAIN`], which is for what has no blanks.
+    const fn bit(self) -> u8 {
+        match self {
+            Quoting::Bare => 1,
+            Quoting::Word => 2,
+            Quoting::Quoted | Quoting::Json => 0,
+        }
+    }
+}
+
+/// Where each byte may stand as it is, a bit a place.
+static PLAIN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = if byte == b'"' || byte == b'\\' { 1 } else { 3 };
+        byte += 1;
+    }
+    table
+};
 
 /// What shows that a part was cut.
 const CUT: &[u8] = b"...";
@@ -75,32 +98,20 @@ impl<'a> Line<'a> {
     #[cfg_attr(tuned, optimize(speed))]
     #[inline(never)]
     pub(super) fn push_part(&mut self, bytes: &[u8], max: usize, quoting: Quoting) {
-        let json = quoting == Quoting::Json;
-        let least = if matches!(quoting, Quoting::Quoted | Quoting::Json) { b' ' } else { b'!' };
-        // What else is escaped; 0 is already.
-        let (quote, backslash) = if quoting == Quoting::Bare { (0, 0) } else { (b'"', b'\\') };
+        let (json, bit) = (quoting == Quoting::Json, quoting.bit());
         let mut left = max;
         let mut rest = if bytes.is_empty() && !json { b"-" } else { bytes };
         loop {
-            let room = self.room.get_mut(self.len..).unwrap_or_default();
-            let (there, mut run) = (room.len(), 0);
-            let most = there.min(left).min(rest.len());
-            let room = room.get_mut(..most).unwrap_or_default();
-            for (to, &byte) in room.iter_mut().zip(rest.get(..most).unwrap_or_default()) {
-                if !(least..=b'~').contains(&byte) || byte == quote || byte == backslash {
-                    break;
-                }
-                *to = byte;
-                run += 1;
-            }
-            self.len += run;
+            let most = rest.get(..left).unwrap_or(rest);
+            let run = match bit {
+                0 => quotable_len(most),
+                _ => most.iter().take_while(|byte| PLAIN[usize::from(**byte)] & bit != 0).count(),
+            };
+            let (plain, others) = rest.split_at_checked(run).unwrap_or_default();
+            self.push(plain);
             left -= run;
-            let Some((&byte, _)) = rest.get(run..).and_then(<[u8]>::split_first) else { return };
-            if run == there {
-                self.overflow = true;
-                return;
-            }
-            rest = rest.get(run..).unwrap_or_default();
+            let Some(&byte) = others.first() else { return };
+            rest = others;
             let (piece, used) = escape(byte, rest, json);
             if left < piece.len() {
                 return self.push(CUT);

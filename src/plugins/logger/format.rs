@@ -21,6 +21,8 @@ const PATH_MAX: usize = 500;
 const QUERY_MAX: usize = 300;
 const FIELD_MAX: usize = 300;
 const HOST_MAX: usize = 80;
+/// What one byte becomes at most where it is between quotes.
+const ESCAPED_MAX: usize = 4;
 
 /// A time of the wall clock in the forms of the logs, in UTC.
 pub(super) struct Time {
@@ -56,30 +58,55 @@ impl Time {
     }
 }
 
-/// What a line begins with: made anew for another client, second or form only.
+/// What a line begins with, and what it says of the answer: made anew for another client, second, form or answer only.
 pub(super) struct Opening {
     time: Time,
     of: Option<(u128, i64, Format)>,
     text: heapless::Vec<u8, OPENING_MAX>,
     /// Where the user stands, or a hyphen instead.
     user_at: usize,
+    answer: Option<Answer>,
+    /// The end of the request line's quotes, the status, the length.
+    tail: heapless::Vec<u8, TAIL_MAX>,
 }
 
+/// A status and the longest number.
+const TAIL_MAX: usize = 32;
 /// That of an object of JSON with an IPv6 address.
 const OPENING_MAX: usize = 96;
 
 impl Opening {
     pub(super) const fn new() -> Opening {
-        Opening { time: Time::new(), of: None, text: heapless::Vec::new(), user_at: 0 }
+        Opening {
+            time: Time::new(),
+            of: None,
+            text: heapless::Vec::new(),
+            user_at: 0,
+            answer: None,
+            tail: heapless::Vec::new(),
+        }
     }
 
     /// Makes it right for a line.
-    pub(super) fn set(&mut self, wall: i64, peer: &Peer, format: Format) {
+    pub(super) fn set(&mut self, wall: i64, peer: &Peer, format: Format, answer: Answer) {
+        if self.answer != Some(answer) {
+            self.answer = Some(answer);
+            self.make_tail(answer);
+        }
         let of = Some((peer.bits(), wall, format));
         if self.of != of {
             self.of = of;
             self.make(wall, peer, format);
         }
+    }
+
+    #[inline(never)]
+    fn make_tail(&mut self, answer: Answer) {
+        self.tail.clear();
+        let _ = match answer.length {
+            Some(length) => write!(self.tail, "\" {} {length}", answer.status),
+            None => write!(self.tail, "\" {} -", answer.status),
+        };
     }
 
     #[inline(never)] // Seldom, beside what is done for each line.
@@ -117,9 +144,8 @@ impl Opening {
 /// What follows: a capital letter is a part ([`Entry::fill`]), any other byte stands for itself.
 const ACCESS: &[u8] = b"M P V S L";
 const ERROR: &[u8] = b"[error S] D";
-const REQUEST: &[u8] = b"M F V\" S L";
-const NO_REQUEST: &[u8] = b"-\" S L";
-const CLIENT: &[u8] = b" \"R\" \"G\"";
+const REQUEST: &[u8] = b"M F V";
+const NO_REQUEST: &[u8] = b"-";
 const JSON: &[u8] = b"M\",\"path\":\"J\",\"query\":\"Y\",\"status\":S,\"bytes\":N,\
 \"referer\":\"R\",\"agent\":\"G\",\"host\":\"H\"}";
 
@@ -156,9 +182,23 @@ impl Entry<'_> {
             line.push_part(name.bytes(), LOG_USER_MAX, Quoting::Word);
             line.push(after.get(1..).unwrap_or_default());
         }
-        self.fill(template, quoting, line);
+        match self.request_line() {
+            Some(text) if quoting == Quoting::Quoted => line.push_part(text, usize::MAX, quoting),
+            _ => self.fill(template, quoting, line),
+        }
+        if quoting == Quoting::Quoted {
+            line.push(&self.opening.tail);
+        }
         if format == Format::Combined {
-            self.fill(CLIENT, quoting, line);
+            for field in [self.field(Name::Referer), self.field(Name::UserAgent)] {
+                if field.is_empty() {
+                    line.push(b" \"-\"");
+                } else {
+                    line.push(b" \"");
+                    line.push_part(field, FIELD_MAX, quoting);
+                    line.push_byte(b'"');
+                }
+            }
         }
         line.push_byte(b'\n');
     }
@@ -202,6 +242,15 @@ impl Entry<'_> {
             _ => return,
         };
         self.fill(tail, Quoting::Bare, line);
+    }
+
+    /// The request line as it was sent, unless a part of it may have to be cut.
+    fn request_line(&self) -> Option<&[u8]> {
+        let request = self.request?;
+        let (method, target) = (request.head.method_span, request.head.target);
+        let end = usize::from(target.start) + usize::from(target.len) + " HTTP/1.1".len();
+        let short = usize::from(method.len) <= METHOD_MAX && usize::from(target.len) <= TARGET_MAX / ESCAPED_MAX;
+        request.input.get(usize::from(method.start)..end).filter(|_| short)
     }
 
     fn method(&self) -> &[u8] {

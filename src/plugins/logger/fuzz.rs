@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) {
     };
     let mut opening = Opening::new();
     for format in [Format::Monkey, Format::Common, Format::Combined, Format::Json] {
-        opening.set(1_795_321_396, &peer, format);
+        opening.set(1_795_321_396, &peer, format, answer);
         let mut room = [0; LOG_BUFFER];
         let mut line = Line::new(&mut room);
         Entry { opening: &opening, request, answer }.write(format, &mut line);

@@ -86,7 +86,7 @@ impl hooks::Worker for Worker {
         let Some(log) = (if answer.status < 400 { site.access } else { site.error }) else { return };
         let format = site.format;
         // A board whose clock was never set logs its first minutes in 1970.
-        self.opening.set(scene.clock.wall().unwrap_or(0), peer, format);
+        self.opening.set(scene.clock.wall().unwrap_or(0), peer, format, answer);
         for _ in 0..2 {
             let Some(batch) = self.batches.get_mut(log) else { return };
             let (begin, end) = (log * LOG_BUFFER + batch.len, (log + 1) * LOG_BUFFER);

@@ -21,7 +21,7 @@ fn line(format: Format, request: &str, status: u16, length: Option<u64>) -> Stri
 fn write(format: Format, request: Option<&Request<'_>>, address: &str, answer: Answer) -> String {
     let peer = Peer::from(std::net::SocketAddr::new(address.parse().unwrap(), 9));
     let mut opening = Opening::new();
-    opening.set(1_795_321_396, &peer, format);
+    opening.set(1_795_321_396, &peer, format, answer);
     let mut room = [0; 4096];
     let mut line = Line::new(&mut room);
     Entry { opening: &opening, request, answer }.write(format, &mut line);
