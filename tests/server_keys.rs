@@ -261,7 +261,7 @@ fn a_configuration_counts_as_memory() {
 
 #[test]
 fn the_parts_of_the_memory_are_never_more_than_the_whole() {
-    for (limit, workers) in [(1700, 1), (1900, 1), (2500, 1), (2500, 2), (2600, 2), (3500, 3), (9000, 2)] {
+    for (limit, workers) in [(1800, 1), (1900, 1), (2500, 1), (2500, 2), (2600, 2), (3500, 3), (9000, 2)] {
         let server = Setup::new().server(&format!("MemoryLimit {limit}")).workers(workers).start();
         let log = server.log();
         let numbers = log.split_once("memory: at most ").and_then(|(_, rest)| rest.split_once(" KB: "));
