@@ -43,6 +43,7 @@ mod files;
 /// Heads and bodies whose framing is in doubt, and odd ones whose framing is not.
 mod framing;
 /// Which plugin answers which requests, and the plugins metrics and hello.
+#[cfg(feature = "plugin-metrics")]
 mod handlers;
 /// Where the server listens.
 mod listen;

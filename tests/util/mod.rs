@@ -3,6 +3,7 @@
 mod answer;
 mod client;
 mod dir;
+#[allow(dead_code)] // Where no plugin has an example.
 mod example;
 mod server;
 mod setup;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 pub use answer::{ALLOW, Answer, DATE, ETAG, MODIFIED, RANGES, SERVER};
 pub use client::{Client, request};
 pub use dir::Dir;
+#[allow(unused_imports)] // Where no plugin has an example.
 pub use example::example;
 pub use server::{Ended, Server, listening};
 pub use setup::{Setup, moves_all, set_mtime};

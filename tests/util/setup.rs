@@ -77,6 +77,7 @@ impl Setup {
     }
 
     /// More sections of sites/default, as they stand in a file.
+    #[allow(dead_code)] // Where no plugin has an example.
     pub fn text(mut self, sections: &str) -> Setup {
         self.sections.push_str(sections);
         self
