@@ -657,3 +657,26 @@ fn the_pool_can_be_empty() {
     let state = crate::util::State::of(&server);
     assert_eq!(state.held().1, 0, "{state:?}");
 }
+
+/// A long listing is told of when it ends: as what it was, whatever was answered to others meanwhile.
+#[cfg(feature = "plugin-metrics")]
+#[test]
+fn what_is_told_of_a_listing_is_its_own() {
+    let setup = bare().section("HANDLERS", &["Location /metrics metrics", "Match /.* dirlisting"]).workers(1);
+    let server = setup.server("SendBuffer 4096").start();
+    for n in 0..2000 {
+        File::create(server.root(&format!("{n:0>200}"))).expect("a file");
+    }
+    let mut client = server.client();
+    client.send(request("GET /", "Connection: close\r\n")).take(1);
+    for _ in 0..5 {
+        server.get("/nothing").is(404);
+    }
+    assert!(client.rest().len() > 500_000);
+    let text = server.get("/metrics").is(200).text().to_string();
+    let of = |class: &str| {
+        let line = format!("monkey_answers_total{{worker=\"0\",class=\"{class}\"}} ");
+        text.split_once(&line).and_then(|(_, rest)| rest.lines().next()).expect("a sample").to_string()
+    };
+    assert_eq!((of("2xx"), of("4xx")), ("1".to_string(), "5".to_string()));
+}

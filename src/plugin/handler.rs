@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::config::Config;
-use crate::plugin::hooks::Needs;
+use crate::plugin::hooks::{Answer, Needs};
 use crate::plugin::scene::Scene;
 use crate::storage::pool::Pool;
 use crate::vhost::live::Live;
@@ -124,6 +124,12 @@ pub trait Handler: Sized + Send + 'static {
     fn has_answered(&self, task: &Self::Task) -> bool {
         let _ = task;
         true
+    }
+
+    /// What was answered, for stage 40, once it is whole. Other answers may have been written meanwhile.
+    fn answer(&self, task: &Self::Task) -> Answer {
+        let _ = task;
+        Answer { status: 200, length: None }
     }
 
     /// Gives back what was borrowed; called once, whatever became of the request.

@@ -395,6 +395,13 @@ macro_rules! plugins {
                 }
             }
 
+            /// See [`Handler::answer`].
+            pub fn answer(&self, task: &Task) -> Answer {
+                match *task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref task) => self.$handler.answer(task),)*
+                }
+            }
+
             /// See [`Handler::release`].
             pub fn release(&mut self, task: Task, pool: &mut Pool) {
                 let _ = &pool;

@@ -429,18 +429,18 @@ impl<T: Transport> Io<T> {
 
     /// A handler has given its whole answer: tells of it. The head of its request stands at `kept_at` in the input.
     pub(super) fn end_task(&mut self, connection: &mut Connection) {
+        let Some(answer) = connection.task().map(|task| self.plugins.answer(task)) else { return };
         self.release_task(connection);
         let bytes = self.input.get(self.kept_at..self.kept_at + usize::from(connection.head)).unwrap_or_default();
         connection.head = 0;
         self.parsed = false;
-        let (status, length) = self.out.answer();
-        self.stats.answer(status);
+        self.stats.answer(answer.status);
         let scene = scene!(self);
         let routed = match parse_head(bytes, &mut self.head) {
             Ok(_) => Request::route(scene.live, &self.head, bytes, &mut self.path, true).ok(),
             Err(_) => None,
         };
-        self.plugins.served(&scene, routed.as_ref(), &connection.peer, Answer { status, length });
+        self.plugins.served(&scene, routed.as_ref(), &connection.peer, answer);
     }
 
     /// Answers the request whose head was kept until nothing more of its body was to be read.
