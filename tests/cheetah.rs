@@ -77,6 +77,7 @@ fn read_until(stream: &mut UnixStream, end: &str) -> String {
         match stream.read(&mut bytes) {
             Ok(0) => break,
             Ok(count) => all.extend_from_slice(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
             Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&all)),
         }

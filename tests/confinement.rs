@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::util::{Ended, Server, Setup, eventually, is_root, pattern, request, run, set_mtime, skipped};
+use crate::util::{Ended, Server, Setup, eventually, is_root, pattern, received, request, run, set_mtime, skipped};
 
 const SCHEDULERS: [&str; 2] = ["Fair", "ReusePort"];
 /// CAP_DAC_READ_SEARCH and CAP_NET_BIND_SERVICE.
@@ -394,7 +394,7 @@ fn what_was_opened_outside_of_a_chroot_still_works() {
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
         let heard = || {
             let mut bytes = [0; 512];
-            let count = socket.recv(&mut bytes).expect("word from the server");
+            let count = received(&socket, &mut bytes).expect("word from the server");
             String::from_utf8(bytes[..count].to_vec()).expect("text")
         };
         let setup = if user.is_empty() { setup } else { setup.server(user.trim()) };

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::util::{Server, Setup, eventually, example, is_root, request, run, signal, skipped};
+use crate::util::{Server, Setup, eventually, example, is_root, received, request, run, signal, skipped};
 
 /// A setup whose logs are in a folder `log`, and are flushed after a second.
 fn setup(lines: &[&str]) -> Setup {
@@ -709,7 +709,7 @@ fn the_system_log() {
     for path in ["/a.txt", "/nothing"] {
         server.get(path);
         let mut bytes = [0; 4096];
-        let size = daemon.recv(&mut bytes).expect("a line");
+        let size = received(&daemon, &mut bytes).expect("a line");
         let text = String::from_utf8_lossy(&bytes[..size]).into_owned();
         // Facility daemon, severity informational.
         assert!(text.starts_with(&format!("<30>monkey[{}]: 127.0.0.1 - - [", server.pid())), "{text}");
@@ -735,7 +735,7 @@ fn a_system_log_that_is_not_there() {
     let daemon = UnixDatagram::bind(&socket).expect("a socket");
     daemon.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
     let mut bytes = [0; 4096];
-    let size = daemon.recv(&mut bytes).expect("a line");
+    let size = received(&daemon, &mut bytes).expect("a line");
     let text = String::from_utf8_lossy(&bytes[..size]);
     assert!(text.ends_with("] 5 lines lost"), "{text}");
     assert!(eventually(|| server.logged("log syslog: written again")));

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::util::{Client, Server, Setup, eventually, is_root, pattern, signal, skipped};
+use crate::util::{Client, Server, Setup, eventually, is_root, pattern, received, signal, skipped};
 
 fn setup() -> Setup {
     Setup::new().server("SendBuffer 131072").file("a.txt", "alpha").file("big.bin", pattern(6_000_000))
@@ -134,7 +134,7 @@ fn the_service_manager_is_told() {
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
     let heard = || {
         let mut bytes = [0; 512];
-        let count = socket.recv(&mut bytes).expect("word from the server");
+        let count = received(&socket, &mut bytes).expect("word from the server");
         String::from_utf8(bytes[..count].to_vec()).expect("text")
     };
     let mut server = setup.environment("NOTIFY_SOCKET", path).start();

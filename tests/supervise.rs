@@ -8,7 +8,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::util::{Client, PATIENCE, Record, Server, Setup, eventually, is_root, listening, pattern, signal, skipped};
+use crate::util::{
+    Client, PATIENCE, Record, Server, Setup, eventually, is_root, listening, pattern, received, signal, skipped,
+};
 
 fn setup() -> Setup {
     let setup = Setup::new().argument("--supervise").server("SendBuffer 131072");
@@ -399,7 +401,7 @@ fn the_service_manager_knows_the_keeper() {
     socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
     let heard = || {
         let mut bytes = [0; 512];
-        let count = socket.recv(&mut bytes).expect("word from the keeper");
+        let count = received(&socket, &mut bytes).expect("word from the keeper");
         String::from_utf8(bytes[..count].to_vec()).expect("text")
     };
     let mut server = setup.environment("NOTIFY_SOCKET", path).start();
