@@ -120,6 +120,9 @@ impl<T: Transport> Worker<T> {
                 return;
             }
             self.read_clocks();
+            if self.epoch != shared.epoch() {
+                self.reconfigure();
+            }
             // Known before the first answer of the turn, so that the last ones say so.
             self.io.stopping = shared.stopping.load(Ordering::Acquire);
             for index in 0..events.len() {
@@ -164,6 +167,20 @@ impl<T: Transport> Worker<T> {
             at_most(stop_at.wrapping_sub(now).min(RETRY_MS));
         }
         wait
+    }
+
+    /// Takes up another configuration, before anything of a turn is answered: who comes once it is said to be in force gets its answers.
+    fn reconfigure(&mut self) {
+        self.epoch = self.shared.epoch();
+        self.io.live = self.shared.live();
+        self.io.handler.reconfigure(&self.io.live);
+        self.io.plugins.reconfigure(&self.io.live);
+        self.queues.set_limits(limits(&self.io.live), self.io.clock.now());
+        if let Some(listeners) = &mut self.listeners {
+            let server = &self.io.live.config().server;
+            listeners.acceptor.configure(Arc::clone(&self.io.live));
+            listeners.sockets.iter().for_each(|socket| adjust(server, socket.as_fd()));
+        }
     }
 
     fn read_clocks(&mut self) {
@@ -355,18 +372,6 @@ impl<T: Transport> Worker<T> {
         if now.wrapping_sub(self.swept) >= SWEEP_MS {
             self.swept = now;
             self.io.handler.sweep(now, KEEP_OPEN_MS);
-        }
-        if self.epoch != self.shared.epoch() {
-            self.epoch = self.shared.epoch();
-            self.io.live = self.shared.live();
-            self.io.handler.reconfigure(&self.io.live);
-            self.io.plugins.reconfigure(&self.io.live);
-            self.queues.set_limits(limits(&self.io.live), now);
-            if let Some(listeners) = &mut self.listeners {
-                let server = &self.io.live.config().server;
-                listeners.acceptor.configure(Arc::clone(&self.io.live));
-                listeners.sockets.iter().for_each(|socket| adjust(server, socket.as_fd()));
-            }
         }
         let shed = gate.shed.load(Ordering::Relaxed);
         self.shed_left = false;
