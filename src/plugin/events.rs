@@ -125,6 +125,11 @@ impl Watches {
         (entry.used && u32::from(entry.generation) == id >> 24).then_some(entry)
     }
 
+    /// For the loop: what time it is, where that is not told with an event.
+    pub fn at(&mut self, now: u32) {
+        self.now = now;
+    }
+
     /// For the loop: whose hooks are called from here on.
     pub fn of_plugin(&mut self, plugin: u8) -> &mut Watches {
         self.plugin = plugin;

@@ -114,6 +114,7 @@ impl<T: Transport> Worker<T> {
     pub fn run(&mut self, events: &mut Events) {
         let shared = Arc::clone(&self.shared);
         let Some(gate) = shared.gates.get(usize::from(self.view.owner())) else { return };
+        self.watches.at(monotonic_ms());
         self.io.plugins.run(&mut self.watches);
         loop {
             if gate.epoll.wait(events, self.patience()).is_err() {

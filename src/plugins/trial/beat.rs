@@ -17,6 +17,8 @@ use crate::sys::pipe::{pipe, read, write};
 
 /// Milliseconds without anything.
 const QUIET: u32 = 50;
+/// How much of it the loop's clock, which is read once a turn, may be ahead.
+const AHEAD: u32 = 5;
 
 /// The plugin in the process.
 pub struct Beat(Pulse);
@@ -48,7 +50,7 @@ impl Pulse {
     }
 
     fn told(&mut self, key: u32, happened: Happened, watches: &mut Watches) {
-        let early = happened == Happened::TimedOut && monotonic_ms().wrapping_sub(self.since) < QUIET;
+        let early = happened == Happened::TimedOut && monotonic_ms().wrapping_sub(self.since) < QUIET - AHEAD;
         crate::log::info!("beat {key}: {happened:?}{}", if early { " too early" } else { "" });
         match (happened, &self.out, &self.into) {
             (Happened::TimedOut, _, Some(into)) => drop(write(into.as_fd(), b"x")),
