@@ -10,6 +10,12 @@ use crate::limits::WORKERS_MAX;
 use crate::plugin::tool::Program;
 use crate::plugins::PROGRAMS;
 
+/// The programs that are no plugin's.
+const OWN: &[(&str, Program)] = &[
+    #[cfg(feature = "palm-server")]
+    ("palm", crate::palm::main),
+];
+
 /// What `--version` prints, without its end mark.
 pub const VERSION: &str = concat!("Monkey HTTP Server v", env!("CARGO_PKG_VERSION"));
 
@@ -47,6 +53,7 @@ pub const HELP: &str = "\
 Usage: monkey [OPTION]...
        monkey cheetah [COMMAND]     ask a running server: its admin shell
        monkey passwd [OPTION...] FILE USER   make and edit a users file
+       monkey palm [OPTION...]      the application server: runs scripts
 
 Serves the sites of its configuration: /etc/monkey, or conf of the source
 tree it was built in. In the foreground unless -D says otherwise.
@@ -135,7 +142,7 @@ const KNOWN: &[Known] = &[
 /// The program that is asked for by the name of this one, or by its first argument, and the arguments behind; None = the server.
 pub fn program(words: &[OsString]) -> Option<(Program, &[OsString])> {
     let (name, rest) = words.split_first()?;
-    let find = |name: &OsStr| PROGRAMS.iter().find(|(known, _)| *known == name).map(|(_, program)| *program);
+    let find = |name: &OsStr| PROGRAMS.iter().chain(OWN).find(|(known, _)| *known == name).map(|(_, program)| *program);
     let base = name.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     if let Some(program) = find(OsStr::from_bytes(base)) {
         return Some((program, rest));

@@ -24,11 +24,15 @@
 //! configuration, [`server::start::run`] serves until a signal ends it. A program that embeds the server calls the last two. It
 //! takes over process-wide things: signals, the logger, the limit of open files.
 //!
-//! Imports run downward through the rooms, `main cli` > `server` > `plugins file` > `plugin` > `vhost` > `http` > `config` >
+//! Imports run downward through the rooms, `main cli` > `server palm` > `plugins file` > `plugin` > `vhost` > `http` > `config` >
 //! `log` > `wire` > `storage` > `sys` > `limits`; ARCHITECTURE.md says what each promises.
 
 // Nightly only, as is all of the tuned path: elsewhere the attribute is not there.
 #![cfg_attr(tuned, feature(optimize_attribute))]
+
+/// The bodies of fuzz targets call the crate by its name, and unit tests include some.
+#[cfg(test)]
+extern crate self as monkey;
 
 pub mod cli;
 pub mod config;
@@ -36,6 +40,8 @@ pub mod file;
 pub mod http;
 pub mod limits;
 pub mod log;
+#[cfg(feature = "palm-server")]
+pub mod palm;
 pub mod plugin;
 pub mod plugins;
 pub mod server;

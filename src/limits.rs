@@ -9,6 +9,18 @@ pub const HEAD_MAX: usize = 16 * 1024;
 /// Most header fields in one request. More are answered 431 and closed.
 pub const FIELDS_MAX: usize = 64;
 
+/// Longest head of an answer from a program or a server behind this one, bytes. A longer one is answered 502.
+pub const BACKEND_HEAD_MAX: usize = 16 * 1024;
+
+/// Most fields of such a head. More are answered 502.
+pub const BACKEND_FIELDS_MAX: usize = 128;
+
+/// Longest head of a request to the Palm server, bytes: path and variables. A longer one is refused. All of it is named by 16 bits.
+pub const PALM_HEAD_MAX: usize = u16::MAX as usize;
+
+/// Longest answer of a FastCGI backend that is asked for its limits, bytes. Behind a longer one it is taken for broken.
+pub const FASTCGI_VALUES_MAX: usize = 512;
+
 /// Longest chunk-size line of a chunked body, bytes, extensions and line end included. A longer one is answered 400 and
 /// closed.
 pub const CHUNK_LINE_MAX: u16 = 256;
@@ -84,11 +96,14 @@ pub const MISS_BYTES: usize = 8 * 1024;
 /// Smallest cache of answers a worker is given, bytes.
 pub const ARENA_MIN: usize = 20 * 1024;
 
+/// The smallest buffers, bytes: most heads of requests fit into one.
+pub const HEAD_BUFFER: usize = 1024;
+
 /// Smallest pool of buffers a worker is given, bytes: one of each size.
 pub const POOL_MIN: usize = 56 * 1024;
 
-/// What the program's own pages may take, KB: the budget of the shipped binary. One that was not optimised is larger than any ceiling
-/// in any case, and its stacks need the room.
+/// What the program's own pages may take, KB, while it serves: when more are resident, the server lets go of all of them, and what is used
+/// comes back from the file. A program that was not optimised is larger than any ceiling in any case, and its stacks need the room.
 pub const EXECUTABLE_KB: usize = if cfg!(debug_assertions) { 256 } else { 384 };
 
 /// What the heap holds after start, KB: the configuration, tables of names, thread bookkeeping.
@@ -164,3 +179,62 @@ pub const LOG_USER_MAX: usize = 64;
 
 /// Bytes of the stack of the thread that writes log files.
 pub const LOGGER_STACK: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };
+
+/// How long a connection of another protocol (WebSocket) goes on through this server while nothing moves, milliseconds. Then it is closed.
+pub const TUNNEL_MS: u32 = 3_600_000;
+/// Lines about backends, and of what they complain of, that a worker writes to the log at once. More are counted, and left out.
+pub const COMPLAINTS_MAX: u32 = 50;
+
+/// And then so many a second.
+pub const COMPLAINTS_A_SECOND: u32 = 10;
+
+/// Longest of these lines, bytes of what a backend has said. The rest is left out.
+pub const COMPLAINT_MAX: usize = 512;
+
+/// Connections to backends that a worker keeps at once while they carry no request. One more is closed.
+pub const KEPT_MAX: u16 = 64;
+
+/// Most servers of a line. Which of them were tried is kept in as many bits.
+pub const LINE_SERVERS_MAX: usize = 64;
+
+/// How long a connection to a backend is kept that carries no request, milliseconds.
+pub const KEPT_MS: u32 = 60_000;
+
+/// Longest request as it goes to a backend, bytes, without its body. A longer one is answered 431.
+pub const GATEWAY_REQUEST_MAX: usize = 64 * 1024;
+
+/// Paths of this server that a request may be led to by programs, one after the other. One more is answered 500.
+pub const LOCAL_MAX: u8 = 10;
+
+/// Longest order to start a program, bytes, its arguments and environment included. A longer one is refused to the plugin.
+pub const ORDER_MAX: usize = 64 * 1024;
+
+/// Most bytes of the variables that a site adds to the environment of programs. More are an error in the configuration.
+pub const CGI_VARIABLES_MAX: usize = 16 * 1024;
+
+/// Most arguments and environment variables of a program together. More are refused to the plugin.
+pub const ORDER_STRINGS_MAX: usize = 512;
+
+/// Most programs that are started and have not ended, over all workers, whatever the plugins ask for. One more is refused (EAGAIN).
+pub const CHILDREN_MAX: usize = 1024;
+
+/// Most pins and LEDs that show something. A configuration with more is refused.
+pub const GPIO_OUTPUTS_MAX: usize = 32;
+
+/// Sockets between the spawner and those who order, over all workers. One more is closed at once.
+pub const SPAWNER_PEERS_MAX: usize = 512;
+
+/// Variables of a Palm request. More are answered 431.
+pub const PALM_VARIABLES_MAX: usize = 512;
+
+/// Longest name of a variable of a Palm request, bytes. One with a longer name is not passed on.
+pub const PALM_NAME_MAX: usize = 256;
+
+/// Processes of one handler of the application server that wait for requests. The configuration refuses more.
+pub const PALM_CHILDS_MAX: u32 = 256;
+
+/// Requests that one handler of the application server has under way. The configuration refuses more; connections beyond wait.
+pub const PALM_RUNNING_MAX: u32 = 4096;
+
+/// Bytes of a program's name that are told with it: of a longer one the end.
+pub const CGI_NAME_MAX: usize = 128;

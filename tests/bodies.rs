@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::util::{DATE, ETAG, MODIFIED, RANGES, SERVER, Server, Setup, pattern, request};
+use crate::util::{DATE, ETAG, MODIFIED, RANGES, SERVER, Server, Setup, chunked, pattern, request};
 
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
@@ -10,18 +10,6 @@ const MUCH: usize = 1_500_000;
 
 fn serve() -> Server {
     Setup::new().file("index.html", "<p>hello").file("a.txt", "alpha").start()
-}
-
-/// A body in chunks of `size` bytes.
-fn chunked(body: &[u8], size: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for chunk in body.chunks(size) {
-        bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
-        bytes.extend(chunk);
-        bytes.extend(b"\r\n");
-    }
-    bytes.extend(b"0\r\n\r\n");
-    bytes
 }
 
 #[test]

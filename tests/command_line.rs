@@ -53,6 +53,55 @@ fn a_configuration_without_errors() {
     assert!(!setup.dir.path("monkey.pid").exists());
 }
 
+/// The files of the plugins that ask others, as the original's releases have them.
+#[cfg(all(feature = "plugin-cgi", feature = "plugin-fastcgi", feature = "plugin-palm", feature = "plugin-proxy"))]
+#[test]
+fn files_of_the_original() {
+    let check = |files: &[(&str, &str)], lines: &[&str]| {
+        let setup = Setup::new().server("MemoryLimit 20000").argument("--check");
+        let setup = if lines.is_empty() { setup } else { setup.section("HANDLERS", lines) };
+        for (path, text) in files {
+            setup.dir.write(&format!("conf/plugins/{path}"), text);
+        }
+        let ended = setup.run();
+        let dir = format!("{}/", setup.dir.path("conf/plugins").display());
+        (ended.code, ended.log.replace(&dir, ""))
+    };
+    let fastcgi = "# Before 1.6\n[FASTCGI_SERVER]\n\tServerName php1\n\tServerAddr 127.0.0.1:9000\n\tMaxConnections 5\n\n\
+        [FASTCGI_SERVER]\n\tServerName php2\n\tServerPath /tmp/php.sock\n\n\
+        [FASTCGI_LOCATION]\n\tLocationName php_location\n\tServerNames php1 php2\n\tKeepAlive On\n\tMatch /.*\\.php /.*\\.phtml\n";
+    let cgi = "[CGI]\n\tMatch /cgi-bin/.*\\.cgi\n\tMatch /.*\\.sh /bin/sh text/plain\n";
+    let palm = "[PALM]\n    Extension php\n    Mimetype application/x-httpd-php\n    ServerAddr 127.0.0.1\n    ServerPort 2010\n\n\
+        [PALM]\n    Extension pl\n    Mimetype application/x-perl\n    ServerHost 127.0.0.1\n    ServerPort 2011\n";
+    let proxy = "[PROXY_DEFAULTS]\n    ServerList 127.0.0.1:8080\n    LoadBalancer RoundRobin\n    AttemptsCount 2\n    \
+        OfflineTimeOut 60\n\n[PROXY_ENTRY]\n    Match /docs/.*\n    ServerList 127.0.0.1:8081 127.0.0.1:8082\n";
+    let old = [
+        ("fastcgi/fastcgi.conf", fastcgi),
+        ("cgi/cgi.conf", cgi),
+        ("palm/palm.conf", palm),
+        ("proxy/proxy.conf", proxy),
+    ];
+    assert_eq!(check(&old, &[]), (Some(0), String::new()));
+    let line = [("palm/palm.conf", "Palm   php   application/x-httpd-php     2010\n")];
+    assert_eq!(check(&line, &[]), (Some(0), String::new()));
+    let new = [("fastcgi/fastcgi.conf", "[FASTCGI_SERVER]\n    ServerName php5-fpm1\n    ServerAddr 127.0.0.1:9000\n")];
+    let lines = ["Match /.*\\.php fastcgi", "Match /.*\\.cgi cgi", "Match /.*\\.sh cgi /bin/sh text/plain"];
+    assert_eq!(check(&new, &lines), (Some(0), String::new()));
+    // A file that can not be run, and one that is none.
+    let (code, log) = check(
+        &[("cgi/cgi.conf", "[CGI]\n  Match /.*\\.sh sh\n")],
+        &["Location /x cgi /etc/passwd", "Location /y cgi /tmp"],
+    );
+    assert_eq!(code, Some(1));
+    for wanted in [
+        "cgi/cgi.conf:2:17: sh is not an absolute path: begin it with a slash",
+        ":21: /etc/passwd: not executable (chmod +x): name a program that can be run",
+        ":21: /tmp: not a regular file: name a program that can be run",
+    ] {
+        assert!(log.contains(wanted), "{wanted} is not in\n{log}");
+    }
+}
+
 #[test]
 fn all_errors_are_told_and_nothing_is_started() {
     let setup =

@@ -399,7 +399,7 @@ fn what_was_opened_outside_of_a_chroot_still_works() {
         };
         let setup = if user.is_empty() { setup } else { setup.server(user.trim()) };
         let mut server = setup.environment("NOTIFY_SOCKET", &path).start();
-        assert_eq!(heard(), "READY=1\n");
+        assert_eq!(heard(), "READY=1\nSTATUS=serving\n");
         server.get("/a.txt").is(200);
         let pid = server.dir.path("run/pid");
         assert_eq!(fs::read_to_string(&pid).expect("a PID file"), format!("{}\n", server.pid()));

@@ -132,7 +132,7 @@ fn lines_that_are_wrong() {
         ("Match /x", 11, "write REGEX PLUGIN, such as /.* dirlisting"),
         ("Location /x nonesuch", 17, "there is no plugin nonesuch; plugins built in: "),
         ("Location /x liana", 17, "the plugin liana answers no requests: take the line out"),
-        ("Location /x fastcgi", 17, "the plugin fastcgi is not in this build; plugins built in: "),
+        ("Location /x duda", 17, "the plugin duda is not in this build; plugins built in: "),
         ("Location x metrics", 14, "the prefix \"x\" never matches: begin it with a slash"),
         ("Location /a/../b metrics", 14, "the prefix \"/a/../b\" never matches"),
         ("Match /( metrics", 12, "pattern: "),

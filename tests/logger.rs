@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -692,19 +692,33 @@ fn what_the_admin_shell_has_no_room_for_are_the_oldest_lines() {
     }
 }
 
-#[test]
-fn the_system_log() {
+/// A server that logs in a form to the system log, and where the socket of that is to be. None = it can not be had here.
+fn to_the_system_log(format: &str) -> Option<(Setup, PathBuf, String)> {
     if !run("unshare", &["--mount", "true"]) {
-        return skipped("this user may not mount anything");
+        skipped("this user may not mount anything");
+        return None;
     }
     if cfg!(not(feature = "syslog")) {
-        return skipped("built without the system log");
+        skipped("built without the system log");
+        return None;
     }
-    let setup = setup(&["Target syslog", "Format combined"]);
+    let setup = setup(&["Target syslog", format]);
     let socket = setup.dir.path("socket");
-    let daemon = UnixDatagram::bind(&socket).expect("a socket");
-    daemon.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
     let script = format!("mount -t tmpfs none /dev; ln -s {} /dev/log; exec \"$@\"", socket.display());
+    Some((setup, socket, script))
+}
+
+/// Whoever reads the system log.
+fn daemon(socket: &Path) -> UnixDatagram {
+    let daemon = UnixDatagram::bind(socket).expect("a socket");
+    daemon.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    daemon
+}
+
+#[test]
+fn the_system_log() {
+    let Some((setup, socket, script)) = to_the_system_log("Format combined") else { return };
+    let daemon = daemon(&socket);
     let server = setup.start_among_mounts(&script);
     for path in ["/a.txt", "/nothing"] {
         server.get(path);
@@ -719,21 +733,12 @@ fn the_system_log() {
 
 #[test]
 fn a_system_log_that_is_not_there() {
-    if !run("unshare", &["--mount", "true"]) {
-        return skipped("this user may not mount anything");
-    }
-    if cfg!(not(feature = "syslog")) {
-        return skipped("built without the system log");
-    }
-    let setup = setup(&["Target syslog", "Format common"]).workers(1);
-    let socket = setup.dir.path("socket");
-    let script = format!("mount -t tmpfs none /dev; ln -s {} /dev/log; exec \"$@\"", socket.display());
-    let server = setup.start_among_mounts(&script);
+    let Some((setup, socket, script)) = to_the_system_log("Format common") else { return };
+    let server = setup.workers(1).start_among_mounts(&script);
     let mut client = server.client();
     (0..5).for_each(|_| _ = client.get("/a.txt").is(200));
     assert!(eventually(|| server.logged("log syslog: cannot write it: nobody reads it; trying again")));
-    let daemon = UnixDatagram::bind(&socket).expect("a socket");
-    daemon.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    let daemon = daemon(&socket);
     let mut bytes = [0; 4096];
     let size = received(&daemon, &mut bytes).expect("a line");
     let text = String::from_utf8_lossy(&bytes[..size]);

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::util::{Client, Server, Setup, eventually, is_root, pattern, received, signal, skipped};
+use crate::util::{Client, Server, Setup, eventually, is_gone, is_root, pattern, received, signal, skipped};
 
 fn setup() -> Setup {
     Setup::new().server("SendBuffer 131072").file("a.txt", "alpha").file("big.bin", pattern(6_000_000))
@@ -138,13 +138,13 @@ fn the_service_manager_is_told() {
         String::from_utf8(bytes[..count].to_vec()).expect("text")
     };
     let mut server = setup.environment("NOTIFY_SOCKET", path).start();
-    assert_eq!(heard(), "READY=1\n");
+    assert_eq!(heard(), "READY=1\nSTATUS=serving\n");
     server.get("/a.txt").is(200);
     server.reload();
     let reloading = heard();
     let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|rest| rest.strip_suffix('\n'));
     assert!(time.is_some_and(|time| time.parse::<u64>().is_ok_and(|time| time > 0)), "{reloading:?}");
-    assert_eq!(heard(), "READY=1\n");
+    assert_eq!(heard(), "READY=1\nSTATUS=serving\n");
     server.signal("TERM");
     assert_eq!(heard(), "STOPPING=1\n");
     assert_eq!(server.ended(), Some(0));
@@ -192,7 +192,7 @@ fn in_the_background() {
     assert!(eventually(|| client.get("/b.txt").is(200).field("Content-Type") == Some("text/x-changed")));
     signal(pid, "TERM");
     client.is_closed();
-    assert!(eventually(|| !Path::new(&format!("/proc/{pid}")).exists()), "it ended");
+    is_gone(pid);
     assert!(!file.exists(), "the PID file is gone");
     drop(daemon);
 }

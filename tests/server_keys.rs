@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::util::{DATE, Dir, ETAG, MODIFIED, RANGES, Record, SERVER, Server, Setup, pattern, skipped};
+use crate::util::{DATE, Dir, ETAG, MODIFIED, RANGES, Record, SERVER, Server, Setup, example, pattern, skipped};
 
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8";
 
@@ -285,4 +285,15 @@ fn messages_to_the_system_log() {
     }
     // Where there is none, the messages are not lost: they go to stderr, which is how the port is known here.
     setup.start().get("/a.txt").is(200);
+}
+
+#[test]
+fn the_example_of_the_transport() {
+    let text = example("plugins/LIANA.md", "liana");
+    let keys = text.strip_prefix("[SERVER]\n").expect("its section").lines();
+    let setup = keys.fold(Setup::new().file("a.txt", "alpha"), |setup, key| setup.server(key.trim()));
+    assert_eq!(setup.start().get("/a.txt").is(200).text(), "alpha");
+    let ended = Setup::new().server("TransportLayer lianas").run();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.log.contains("TransportLayer cannot be \"lianas\": write liana"), "{}", ended.log);
 }

@@ -12,6 +12,9 @@ mod bad_requests;
 mod bodies;
 /// Connections beyond what there is room for.
 mod capacity;
+/// Programs that answer requests.
+#[cfg(feature = "plugin-cgi")]
+mod cgi;
 /// Files and roots that change while they are served.
 mod changes;
 /// The admin shell and its client.
@@ -35,6 +38,9 @@ mod dirlisting;
 mod docs;
 /// Error pages.
 mod error_pages;
+
+#[cfg(feature = "plugin-fastcgi")]
+mod fastcgi;
 /// Every call of a connection made to fail, to be short or to wait, over a transport without sockets.
 #[cfg(feature = "test-switches")]
 mod faults;
@@ -42,6 +48,9 @@ mod faults;
 mod files;
 /// Heads and bodies whose framing is in doubt, and odd ones whose framing is not.
 mod framing;
+/// The plugin gpio: pins, LEDs and buttons.
+#[cfg(feature = "plugin-gpio")]
+mod gpio;
 /// Which plugin answers which requests, and the plugins metrics and hello.
 #[cfg(feature = "plugin-metrics")]
 mod handlers;
@@ -55,12 +64,21 @@ mod logger;
 mod mandril;
 /// More clients than there is room for, in numbers, and what is left of them.
 mod overload;
+/// The plugin palm, which has scripts run by an application server.
+#[cfg(all(feature = "plugin-palm", feature = "palm-server"))]
+mod palm;
+/// The application server, `monkey palm`.
+#[cfg(feature = "palm-server")]
+mod palm_server;
 /// From a path to a file: directories, index files, escapes, links, files that are none.
 mod paths;
 /// Requests in one write and in many.
 mod pipelining;
 /// The end of the server, its background mode, its rights.
 mod process;
+/// The plugin proxy.
+#[cfg(all(feature = "plugin-proxy", feature = "test-switches"))]
+mod proxy;
 /// Byte ranges.
 mod ranges;
 /// Reading the configuration anew.
@@ -73,10 +91,15 @@ mod server_keys;
 mod siblings;
 /// Which site a request belongs to, and the keys of a site.
 mod sites;
+/// The process that starts programs.
+#[cfg(feature = "test-switches")]
+mod spawner;
 /// The keeper, and sockets of a service manager.
 mod supervise;
 /// What clients may take their time with, and what not.
 mod time_limits;
+/// Who waits for signs of life: the board's watchdog, the service manager.
+mod watchdog;
 
 /// The committed fuzz inputs, replayed without a fuzzer.
 mod fuzz_corpus;

@@ -3,6 +3,7 @@
 use monkey::wire::chunked::{ChunkError, Chunked, Piece};
 
 use super::chunked_reference::{Outcome, decode};
+use super::split::Split;
 
 /// Decodes a body in one piece and in several, and compares both with a decoder that has the whole input.
 pub fn run(data: &[u8]) {
@@ -26,30 +27,6 @@ fn never_valid(input: &[u8], lines: usize) {
     for end in [b"\r\n".as_slice(), b"\n", b"0\r\n", b"a\r\n", b":\r\n", b"\"\r\n", b"a\"\r\n"] {
         let (_, after, outcome) = decode(&[input, end].concat());
         assert!(outcome == Outcome::Refused || after == lines, "completed by {}", end.escape_ascii());
-    }
-}
-
-/// Sizes of the pieces that input comes in and data is used in.
-struct Split(u32);
-
-impl Split {
-    fn new(seed: u8) -> Split {
-        Split(u32::from(seed) + 1)
-    }
-
-    /// Everything at once.
-    fn whole() -> Split {
-        Split(0)
-    }
-
-    fn next(&mut self) -> usize {
-        if self.0 == 0 {
-            return usize::MAX;
-        }
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        1 + (self.0 % 8) as usize
     }
 }
 

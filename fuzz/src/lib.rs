@@ -6,29 +6,41 @@
 #[cfg(feature = "test-switches")]
 mod answer;
 /// One module a target, each with a `run`.
+pub mod cgi;
 pub mod chunked;
 mod chunked_reference;
 pub mod config;
+pub mod fastcgi;
+mod fastcgi_reference;
 pub mod head;
+mod heads_reference;
 #[cfg(feature = "test-switches")]
 pub mod multipart;
+pub mod palm;
+mod palm_reference;
 pub mod range;
+pub mod response;
 #[cfg(feature = "test-switches")]
 pub mod session;
 #[cfg(feature = "test-switches")]
 mod site;
+mod split;
 pub mod target;
 
 /// A fuzz target: its name, which is also the name of its folders, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 const OWN: &[Target] = &[
+    ("cgi", cgi::run),
     ("chunked", chunked::run),
     ("config", config::run),
+    ("fastcgi", fastcgi::run),
     ("head", head::run),
     #[cfg(feature = "test-switches")]
     ("multipart", multipart::run),
+    ("palm", palm::run),
     ("range", range::run),
+    ("response", response::run),
     #[cfg(feature = "test-switches")]
     ("session", session::run),
     ("target", target::run),
@@ -46,4 +58,4 @@ pub fn targets() -> impl Iterator<Item = Target> {
 }
 
 /// The targets that builds lack which are without `test-switches`, or without the plugin.
-pub const SWITCHED: [&str; 7] = ["multipart", "session", "auth", "cheetah", "dirlisting", "logger", "mandril"];
+pub const SWITCHED: [&str; 8] = ["multipart", "session", "auth", "cheetah", "dirlisting", "logger", "mandril", "proxy"];

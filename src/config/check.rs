@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::diagnostic::{Findings, Position};
 use super::plugins::{BuiltIn, PLUGINS};
 use super::raw::{RawConfig, RawEntry, RawSection};
-use super::table::{File, Key, Kind, Section, State};
+use super::table::{File, Key, Kind, Section};
 use super::text::{Words, same};
 
 /// Names of the original's older releases, with what is written today.
@@ -30,16 +30,16 @@ pub(super) fn check<'a>(raw: &'a RawConfig, file: File, whole: &Position<'_>, ou
     for section in raw.sections() {
         let Some(known) = find_section(&section, file, out) else { continue };
         if section.entries.is_empty() {
-            out.warning(&section.at, format_args!("[{}] has no keys", known.name));
+            out.warning(&section.at, format_args!("[{}] has no keys", section.name));
         }
         let range = section.entries.clone();
         if known.many {
-            lacks(raw, known, &section.at, section.entries.clone(), out);
+            lacks(raw, known, &section, section.entries.clone(), out);
         }
         for n in section.entries {
             let first = if known.many { first_of(raw, range.clone(), n) } else { seen.first(n) };
             let Some(entry) = raw.entry(n) else { continue };
-            let Some(key) = find_key(&entry, known, file, out) else { continue };
+            let Some(key) = find_key(&entry, known, section.name, file, out) else { continue };
             let valid = check_kind(&entry, key, out);
             if first != n && !key.many {
                 let at = raw.entry(first).unwrap_or(entry).at;
@@ -57,22 +57,23 @@ pub(super) fn check<'a>(raw: &'a RawConfig, file: File, whole: &Position<'_>, ou
 
 /// Tells of a required section that is not there, and of the required keys that it lacks.
 fn missing(raw: &RawConfig, known: &Section, whole: &Position<'_>, out: &mut Findings) {
-    let Some(first) = raw.sections().find(|section| same(section.name, known.name)) else {
+    let Some(first) = raw.sections().find(|section| is_of(known, section.name)) else {
         if known.required {
             out.error(whole, format_args!("no [{}] section: add one", known.name));
         }
         return;
     };
     if !known.many {
-        lacks(raw, known, &first.at, 0..raw.len(), out);
+        lacks(raw, known, &first, 0..raw.len(), out);
     }
 }
 
 /// Tells of the required keys of a section that are not among some entries.
-fn lacks(raw: &RawConfig, known: &Section, at: &Position<'_>, among: Range<usize>, out: &mut Findings) {
+fn lacks(raw: &RawConfig, known: &Section, of: &RawSection<'_>, among: Range<usize>, out: &mut Findings) {
     for key in known.keys {
         if key.required && !among.clone().any(|n| is(raw, n, known.name, key.name)) {
-            out.error(at, format_args!("[{}] needs {}: {}", known.name, key.name, Wants(key)));
+            let name = if known.name.is_empty() { of.name } else { known.name };
+            out.error(&of.at, format_args!("[{name}] needs {}: {}", key.name, Wants(key)));
         }
     }
 }
@@ -84,7 +85,12 @@ fn first_of(raw: &RawConfig, mut among: Range<usize>, n: usize) -> usize {
 
 /// Whether an entry has this section and key.
 fn is(raw: &RawConfig, n: usize, section: &str, key: &str) -> bool {
-    same(raw.key(n), key) && same(raw.section_of(n), section)
+    same(raw.key(n), key) && (section.is_empty() || same(raw.section_of(n), section))
+}
+
+/// Whether a section of this name is that of the table, where one without a name stands for every name.
+fn is_of(known: &Section, name: &str) -> bool {
+    known.name.is_empty() || same(known.name, name)
 }
 
 /// The entries so far by section and key: a hash table with room for twice the entries there are. A media type table has
@@ -128,10 +134,7 @@ impl<'a> Seen<'a> {
 fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<&'static Section> {
     let name = raw.name;
     if let Some(section) = section_named(file.sections().iter(), name) {
-        if section.state == State::Active {
-            return Some(section);
-        }
-        return out.refuse(&raw.at, format_args!("[{}] is not in this build yet: take it out", section.name));
+        return Some(section);
     }
     if matches!(file, File::Site) {
         for plugin in PLUGINS {
@@ -148,22 +151,26 @@ fn find_section(raw: &RawSection<'_>, file: File, out: &mut Findings) -> Option<
     }
     let mut names = Vec::new();
     for section in file.known() {
-        if section.state == State::Active {
-            names.push(section.name);
-        }
+        names.push(section.name);
     }
     out.refuse(&raw.at, Unknown { name, section: None, elsewhere: None, names: &names })
 }
 
 fn section_named(mut sections: impl Iterator<Item = &'static Section>, name: &str) -> Option<&'static Section> {
-    sections.find(|section| same(section.name, name))
+    sections.find(|section| is_of(section, name))
 }
 
 fn key_named(section: &'static Section, name: &str) -> Option<&'static Key> {
     section.keys.iter().find(|key| same(key.name, name))
 }
 
-fn find_key(raw: &RawEntry<'_>, section: &'static Section, file: File, out: &mut Findings) -> Option<&'static Key> {
+fn find_key(
+    raw: &RawEntry<'_>,
+    section: &'static Section,
+    of: &str,
+    file: File,
+    out: &mut Findings,
+) -> Option<&'static Key> {
     let name = raw.key;
     if let Some(key) = key_named(section, name) {
         return Some(key);
@@ -178,7 +185,8 @@ fn find_key(raw: &RawEntry<'_>, section: &'static Section, file: File, out: &mut
             elsewhere = Some(other.name);
         }
     }
-    out.refuse(&raw.at, Unknown { name, section: Some(section.name), elsewhere, names: &names })
+    let of = if section.name.is_empty() { of } else { section.name };
+    out.refuse(&raw.at, Unknown { name, section: Some(of), elsewhere, names: &names })
 }
 
 /// A name that is not in the table, with what was probably meant.
@@ -321,6 +329,12 @@ impl<'a> Values<'a> {
         })
     }
 
+    /// The values that stand in one section alone.
+    #[cfg(feature = "palm-server")]
+    pub(super) fn of_section(&self, section: &RawSection<'_>) -> Values<'a> {
+        Values { file: self.file, raw: self.raw, good: self.good.clone(), within: section.entries.clone() }
+    }
+
     /// All entries of a section, in order.
     pub(super) fn every(&self, section: &'static str) -> Entries<'_, 'a> {
         Entries { any: true, ..self.all(section, "") }
@@ -343,6 +357,12 @@ impl<'a> Values<'a> {
     #[allow(dead_code)] // As above.
     pub(super) fn has(&self, section: &'static str) -> bool {
         self.raw.sections().any(|raw| same(raw.name, section))
+    }
+
+    /// Whether a key is written, rightly or not.
+    #[allow(dead_code)] // As above.
+    pub(super) fn is_written(&self, section: &'static str, key: &'static str) -> bool {
+        self.within.clone().any(|n| is(self.raw, n, section, key))
     }
 
     /// The entry of a single-valued key.

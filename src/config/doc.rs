@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use super::plugins::PLUGINS;
-use super::table::{File, Key, Kind, Reload, Section, State};
+use super::table::{File, Key, Kind, Reload, Section};
 
-const FILES: [(File, &str, &str); 4] = [
+const FILES: &[(File, &str, &str)] = &[
     (File::Server, "monkey.conf", "The server."),
     (
         File::Site,
@@ -15,27 +15,22 @@ const FILES: [(File, &str, &str); 4] = [
     ),
     (File::Mime, "monkey.mime", "Media types. Must be there; the shipped one is built in for `-o` alone."),
     (File::PluginsLoad, "plugins.load", "Need not be there."),
+    #[cfg(feature = "palm-server")]
+    (
+        File::Plugin(super::palm::FILE),
+        "palm.conf",
+        "The application server, `monkey palm`: see [PALM.md](PALM.md). `Key = value` at column 1 will do as well as the indented form.",
+    ),
 ];
 
 const HEAD: &str = include_str!("../../docs/configuration.head.md");
 
 fn page() -> String {
     let mut page = String::from(HEAD);
-    for (file, name, what) in FILES {
+    for &(file, name, what) in FILES {
         let _ = write!(page, "\n## {name}\n\n{what}\n");
         for section in file.sections() {
-            if section.state == State::Active {
-                write_section(&mut page, section);
-            }
-        }
-        let later: Vec<String> = file
-            .sections()
-            .iter()
-            .filter(|section| section.state == State::NotYet)
-            .map(|section| format!("`[{}]`", section.name))
-            .collect();
-        if !later.is_empty() {
-            let _ = write!(page, "\nNot in this build yet, and refused: {}.\n", later.join(", "));
+            write_section(&mut page, section);
         }
     }
     page.push_str(
@@ -64,7 +59,8 @@ fn write_section(page: &mut String, section: &Section) {
     let _ = write!(
         page,
         "\n### [{}]\n\n{}{required}\n\n| Key | Value | Default | Reload | Meaning |\n|---|---|---|---|---|\n",
-        section.name, section.doc
+        if section.name.is_empty() { "NAME" } else { section.name },
+        section.doc
     );
     for key in section.keys.iter().chain(section.free) {
         let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
@@ -104,7 +100,7 @@ fn escaped(text: &str) -> String {
 #[test]
 fn configuration_page_is_what_the_table_says() {
     // The page is that of the build that is shipped.
-    if cfg!(not(feature = "default-plugins")) {
+    if cfg!(not(all(feature = "default-plugins", feature = "palm-server"))) {
         return;
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
@@ -121,8 +117,8 @@ fn configuration_page_is_what_the_table_says() {
 
 #[test]
 fn every_active_key_is_described() {
-    for (file, _, _) in FILES {
-        for section in file.known().filter(|section| section.state == State::Active) {
+    for &(file, _, _) in FILES {
+        for section in file.known() {
             assert!(!section.doc.is_empty(), "[{}]", section.name);
             for key in section.keys {
                 assert!(!key.doc.is_empty(), "[{}] {}", section.name, key.name);

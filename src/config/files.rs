@@ -70,6 +70,9 @@ pub(super) trait Files {
     fn list(&self, dir: &Path) -> Result<Vec<(String, bool)>, Trouble>;
     /// Whether a directory is there and safe to read from.
     fn check_directory(&self, dir: &Path) -> Result<(), Trouble>;
+    /// Whether a file is there that can be run as a program: as it is seen from outside of a `Chroot`, where programs run.
+    #[allow(dead_code)] // As above.
+    fn check_program(&self, path: &Path) -> Result<(), Trouble>;
     /// What is the same for one file, however it was spelt; `None` when there is none.
     fn identity(&self, path: &Path) -> Option<Identity>;
 }
@@ -167,6 +170,17 @@ impl Files for Disk<'_> {
             return Err(Trouble::Other("not a directory".into()));
         }
         check_writers(dir, &about)
+    }
+
+    fn check_program(&self, path: &Path) -> Result<(), Trouble> {
+        // From inside of a root directory of its own the server can not tell.
+        let Ok(seen) = self.at(path) else { return Ok(()) };
+        let about = fs::metadata(&*seen)?;
+        match about.mode() & 0o111 {
+            _ if !about.is_file() => Err(Trouble::Other("not a regular file".into())),
+            0 => Err(Trouble::Other("not executable (chmod +x)".into())),
+            _ => Ok(()),
+        }
     }
 
     fn identity(&self, path: &Path) -> Option<Identity> {
@@ -301,6 +315,9 @@ pub(super) mod tests {
         }
         fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
             Ok(())
+        }
+        fn check_program(&self, path: &Path) -> Result<(), Trouble> {
+            self.read(path).map(|_| ())
         }
         fn identity(&self, path: &Path) -> Option<Identity> {
             self.0.keys().position(|known| known.starts_with(path)).map(|n| (0, n as u64))

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Identity, Trouble};
-use super::plugins::{PLUGINS, of_server};
+use super::plugins::handlers::Lines;
+use super::plugins::{OfServer, PLUGINS, With, of_server};
 use super::read::read_text;
 use super::site::Base;
 use super::{Options, Site, mime, server, site};
@@ -25,6 +26,9 @@ impl Files for PluginFiles<'_> {
     fn check_directory(&self, _: &Path) -> Result<(), Trouble> {
         Ok(())
     }
+    fn check_program(&self, _: &Path) -> Result<(), Trouble> {
+        Err(Trouble::Missing)
+    }
     fn identity(&self, path: &Path) -> Option<Identity> {
         let mut files = PLUGINS.iter().filter(|plugin| !plugin.file.is_empty());
         // One for all, so that none includes another.
@@ -43,8 +47,11 @@ pub fn run(data: &[u8]) {
     let raw = read_text(&files, path, data.to_vec().into(), &mut out);
     let server = server::resolve(&raw, Path::new("/"), &files, &Options::default(), &whole, &mut out);
     let base = Base { dir: Path::new("/"), chroot: server.chroot.as_ref() };
-    let site = site::resolve(&raw, &base, &files, &[], &whole, &mut out);
-    of_server(&files, Path::new(PLUGINS_DIR), &base, &mut out);
+    let mut more = Lines::default();
+    let mut own = of_server(&files, Path::new(PLUGINS_DIR), &base, &mut more, &mut out);
+    let with = &mut With { base: &base, files: &files, own: &mut own };
+    let site = site::resolve(&raw, with, &more, &[], &whole, &mut out);
+    own.settle();
     let mime = mime::resolve(&raw, &whole, &mut out);
     assert!(mime.lookup(data).is_none_or(|media_type| !media_type.is_empty()));
     assert!(server.timeout > 0 && server.max_keep_alive_request > 0);
@@ -62,5 +69,7 @@ pub fn site(text: &[u8]) -> Site {
     let mut out = Findings::default();
     let files = PluginFiles(b"");
     let raw = read_text(&files, path, text.to_vec().into(), &mut out);
-    site::resolve(&raw, &Base { dir: Path::new("/"), chroot: None }, &files, &[], &whole, &mut out)
+    let base = Base { dir: Path::new("/"), chroot: None };
+    let with = &mut With { base: &base, files: &files, own: &mut OfServer::default() };
+    site::resolve(&raw, with, &Lines::default(), &[], &whole, &mut out)
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use super::check::check;
 use super::diagnostic::{Diagnostic, Findings, Position, Report};
 use super::files::{Disk, Files, Trouble, absolute};
+use super::plugins::With;
+use super::plugins::handlers::Lines;
 use super::raw::RawConfig;
 use super::read::{read, read_text};
 use super::site::Base;
@@ -98,11 +100,16 @@ fn directory(files: &dyn Files, options: &Options, out: &mut Findings) -> Option
     let hint = "name another configuration directory with -c DIR, or another file with -m FILE";
     let mime = main_file(files, &path, hint, out).map(|raw| mime::resolve(&raw, &Position::of_file(&path), out));
     let chroot = server.as_ref().and_then(|server| server.chroot.as_ref());
-    let mut sites = sites(files, &named(&options.sites_dir, "sites"), &Base { dir: &dir, chroot }, out);
-    plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
+    let base = Base { dir: &dir, chroot };
     let plugins_dir = named(&options.plugins_dir, "plugins");
     plugins::pass_over(files, &plugins_dir, out);
-    let plugins = plugins::of_server(files, &plugins_dir, &Base { dir: &dir, chroot }, out);
+    // Before the sites, whose lines name what is in them.
+    let mut lines = Lines::default();
+    let mut plugins = plugins::of_server(files, &plugins_dir, &base, &mut lines, out);
+    let with = &mut With { base: &base, files, own: &mut plugins };
+    let mut sites = sites(&named(&options.sites_dir, "sites"), with, &lines, out);
+    plugins_load(files, &named(&options.plugins_load, "plugins.load"), options.plugins_load.is_some(), out);
+    plugins.settle();
     if !plugins.wants_text() {
         sites.iter_mut().for_each(|site| site.written = Box::default());
     }
@@ -141,9 +148,10 @@ impl fmt::Display for WithHint<'_> {
     }
 }
 
-/// sites/default, then every other file by name.
-fn sites(files: &dyn Files, sites_dir: &Path, base: &Base<'_>, out: &mut Findings) -> Vec<Site> {
+/// sites/default, then every other file by name. `lines` are tried behind the lines of each.
+fn sites(sites_dir: &Path, with: &mut With<'_>, lines: &Lines, out: &mut Findings) -> Vec<Site> {
     let mut sites = Vec::new();
+    let files = with.files;
     let names = match files.list(sites_dir) {
         Ok(names) => names,
         Err(what) => {
@@ -167,7 +175,7 @@ fn sites(files: &dyn Files, sites_dir: &Path, base: &Base<'_>, out: &mut Finding
             continue;
         }
         if let Some(raw) = read(files, &path, out) {
-            let site = site::resolve(&raw, base, files, &sites, &Position::of_file(&path), out);
+            let site = site::resolve(&raw, with, lines, &sites, &Position::of_file(&path), out);
             sites.push(site);
         }
     }

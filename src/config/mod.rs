@@ -15,6 +15,8 @@ mod fuzz;
 mod listen;
 mod load;
 mod mime;
+#[cfg(feature = "palm-server")]
+pub mod palm;
 pub mod plugins;
 mod raw;
 mod read;

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Findings, Position, characters, offset_of};
 use super::files::{Files, Identity, directory_of, glob, has_wildcard};
 use super::raw::{Header, RawConfig, RawFile, Record};
-use super::text::{Body, Line, cut, parse_line, same};
+use super::text::{Body, Line, cut, first_word, parse_line, same};
+#[cfg(feature = "palm-server")]
+use super::text::{is_flush, parse_assignment};
 
 /// Longest line accepted, bytes without its end mark. A longer one is an error, as in the original.
 pub const LINE_MAX: usize = 4096;
@@ -22,9 +24,32 @@ pub(super) fn read(files: &dyn Files, entry: &Path, out: &mut Findings) -> Optio
 
 /// The same for an entry file whose content is at hand.
 pub(super) fn read_text(files: &dyn Files, entry: &Path, content: Cow<'static, [u8]>, out: &mut Findings) -> RawConfig {
+    read_form(files, entry, content, Form::Indented, out)
+}
+
+/// What a line at column 1 may be besides a section, a directive and a comment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// Nothing.
+    Indented,
+    /// `Key = value`.
+    #[cfg(feature = "palm-server")]
+    Assignments,
+    /// `Palm words`: a section of that name, with a key of that name.
+    Palm,
+}
+
+/// As [`read_text`], for files of another form.
+pub(super) fn read_form(
+    files: &dyn Files,
+    entry: &Path,
+    content: Cow<'static, [u8]>,
+    form: Form,
+    out: &mut Findings,
+) -> RawConfig {
     let base = directory_of(entry).to_path_buf();
     let read = vec![files.identity(entry)];
-    let mut reader = Reader { files, base, read, config: RawConfig::default(), foreign: false, out };
+    let mut reader = Reader { files, base, read, config: RawConfig::default(), foreign: false, form, out };
     reader.text(entry, content);
     reader.config
 }
@@ -38,6 +63,7 @@ struct Reader<'a> {
     config: RawConfig,
     /// Whether the newest section was opened by a file that was included here.
     foreign: bool,
+    form: Form,
     out: &'a mut Findings,
 }
 
@@ -92,11 +118,7 @@ impl Reader<'_> {
         let start = &place.at;
         match parse_line(line) {
             Line::Empty | Line::Comment => {}
-            Line::Section(name) => {
-                let first = self.config.entries.len() as u32;
-                self.config.sections.push(Header { record: place.record(line, name, ""), first });
-                self.foreign = false;
-            }
+            Line::Section(name) => self.section(place, line, name),
             Line::Meta(word, value) => {
                 if same(word, "include") {
                     self.include(value, &start.of_part(line, value));
@@ -118,8 +140,27 @@ impl Reader<'_> {
                     Body::Entry(key, value) => self.entry(&at, place.record(line, key, value)),
                 }
             }
+            #[cfg(feature = "palm-server")]
+            Line::Wrong(_) if self.form == Form::Assignments && is_flush(line) => match parse_assignment(line) {
+                Body::Entry(key, value) => self.entry(start, place.record(line, key, value)),
+                Body::Wrong(what) => self.out.error(start, what),
+                Body::Ignored => {}
+            },
+            Line::Wrong(_) if self.form == Form::Palm && same(first_word(line).0, "Palm") => match first_word(line) {
+                (_, "") => self.out.error(start, "write Palm EXTENSION MIMETYPE [ADDRESS] PORT"),
+                (key, value) => {
+                    self.section(place, line, key);
+                    self.entry(start, place.record(line, key, value));
+                }
+            },
             Line::Wrong(what) => self.out.error(start, what),
         }
+    }
+
+    fn section(&mut self, place: &Place<'_>, line: &str, name: &str) {
+        let first = self.config.entries.len() as u32;
+        self.config.sections.push(Header { record: place.record(line, name, ""), first });
+        self.foreign = false;
     }
 
     fn entry(&mut self, at: &Position<'_>, record: Record) {

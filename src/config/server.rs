@@ -125,6 +125,10 @@ pub struct Server {
     pub sandbox: bool,
     /// The directory that becomes the root directory.
     pub chroot: Option<Chroot>,
+    /// The device that resets the board unless it is fed.
+    pub watchdog: Option<PathBuf>,
+    /// Seconds after which it does.
+    pub watchdog_timeout: u32,
     /// Leave the terminal and run in the background (`-D`).
     pub daemon: bool,
     /// Be kept by a process that starts the server again when it dies (`--supervise`, `-D`).
@@ -138,7 +142,7 @@ impl Server {
     pub fn needs_restart(&self, new: &Server) -> impl Iterator<Item = &'static str> {
         let changed = [
             ("Workers", self.workers != new.workers),
-            ("PidFile", self.pid_file.as_deref().map(Path::as_os_str) != new.pid_file.as_deref().map(Path::as_os_str)),
+            ("PidFile", name_of(&self.pid_file) != name_of(&new.pid_file)),
             ("User", self.user != new.user),
             ("MaxRequestSize", self.max_request_size != new.max_request_size),
             ("FDT", self.fdt != new.fdt),
@@ -147,6 +151,8 @@ impl Server {
             ("MemoryLimit", self.memory_limit != new.memory_limit),
             ("Sandbox", self.sandbox != new.sandbox),
             ("Chroot", root_of(self) != root_of(new)),
+            ("Watchdog", name_of(&self.watchdog) != name_of(&new.watchdog)),
+            ("WatchdogTimeout", self.watchdog_timeout != new.watchdog_timeout),
             // The table is there from the start or not at all.
             (
                 "MaxConnectionsPerAddress",
@@ -157,7 +163,12 @@ impl Server {
     }
 }
 
-/// What `Chroot` is, as text: comparing paths by their parts takes much code.
+/// A path as text: comparing paths by their parts takes much code.
+fn name_of(path: &Option<PathBuf>) -> Option<&OsStr> {
+    path.as_deref().map(Path::as_os_str)
+}
+
+/// What `Chroot` is, as text.
 fn root_of(server: &Server) -> Option<&OsStr> {
     server.chroot.as_ref().map(|chroot| chroot.dir().as_os_str())
 }
@@ -215,6 +226,8 @@ pub(super) fn resolve(
         chroot: v
             .entry(S, "Chroot")
             .and_then(|entry| Chroot::resolve(&entry, dir, files, options.confined.is_some(), out)),
+        watchdog: v.entry(S, "Watchdog").and_then(|entry| watchdog(&entry, out)),
+        watchdog_timeout: v.number32(S, "WatchdogTimeout"),
         daemon: options.daemon,
         supervise: options.supervise || options.daemon,
         shared_sockets: options.shared_sockets,
@@ -226,6 +239,9 @@ pub(super) fn resolve(
         (server.log_target, cfg!(feature = "syslog"), v.entry(S, "LogTarget"))
     {
         out.error(&entry.value_at, "syslog is not in this build: write stderr, or build with the feature syslog");
+    }
+    if let (None, Some(entry)) = (v.entry(S, "Watchdog"), v.entry(S, "WatchdogTimeout")) {
+        out.warning(&entry.at, format_args!("WatchdogTimeout has no effect without Watchdog"));
     }
     if v.entry(S, "Listen").is_none() {
         let default = v.number(S, "Listen") as u16;
@@ -285,6 +301,15 @@ fn user_dir(entry: &RawEntry<'_>, out: &mut Findings) -> Option<String> {
             &entry.value_at,
             format_args!("UserDir cannot be \"{value}\": write a directory below the user's home, such as public_html"),
         );
+    }
+    Some(value.into())
+}
+
+fn watchdog(entry: &RawEntry<'_>, out: &mut Findings) -> Option<PathBuf> {
+    let value = entry.value;
+    if !value.starts_with('/') {
+        let what = format_args!("Watchdog cannot be \"{value}\": write the path of a device, such as /dev/watchdog");
+        return out.refuse(&entry.value_at, what);
     }
     Some(value.into())
 }

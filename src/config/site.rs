@@ -6,8 +6,8 @@ use super::Chroot;
 use super::check::{Values, check, number};
 use super::diagnostic::{Findings, Position};
 use super::files::Files;
-use super::plugins::handlers::{HandlerLine, handlers};
-use super::plugins::{OfSite, of_site, text_of};
+use super::plugins::handlers::{HandlerLine, Lines, handlers};
+use super::plugins::{OfSite, With, of_site, text_of};
 use super::raw::{RawConfig, RawEntry};
 use super::rules::{self, CacheRule, FIELD_LINE_MAX, HeaderRule};
 use super::table::File;
@@ -83,7 +83,7 @@ impl Site {
             fallback: None,
             aliases: Vec::new(),
             etag_seed: Vec::new(),
-            script_extensions: script_extensions(&values, &mut silent),
+            script_extensions: script_extensions(&values, &[], &mut silent),
             handlers: Vec::new(),
             plugins: OfSite::default(),
             written: Box::default(),
@@ -101,8 +101,8 @@ pub(super) struct Base<'a> {
 }
 
 impl Base<'_> {
-    /// A directory that is served, as it is opened.
-    fn served(&self, dir: &str, at: &Position<'_>, out: &mut Findings) -> PathBuf {
+    /// A directory that is served, a socket that is connected to, or a program that is run, as it is opened.
+    pub(super) fn served(&self, dir: &str, at: &Position<'_>, out: &mut Findings) -> PathBuf {
         let dir = self.dir.join(dir);
         let Some(chroot) = self.chroot else { return dir };
         chroot.inside(&dir).unwrap_or_else(|| {
@@ -114,18 +114,22 @@ impl Base<'_> {
     }
 }
 
-/// `earlier` are the sites read before.
+/// `more` are lines of plugins that are tried behind its own; `earlier` are the sites read before.
 pub(super) fn resolve(
     raw: &RawConfig,
-    base: &Base<'_>,
-    files: &dyn Files,
+    with: &mut With<'_>,
+    more: &Lines,
     earlier: &[Site],
     whole: &Position<'_>,
     out: &mut Findings,
 ) -> Site {
     let values = check(raw, File::Site, whole, out);
     let v = &values;
+    let (base, files) = (with.base, with.files);
     let cache = all(v, "CACHE", "Match", rules::cache, out);
+    let mut lines = handlers(v, with, out);
+    let plugins = of_site(v, with, &mut lines, out);
+    lines.append(more);
     Site {
         names: names(v, earlier, out),
         document_root: match v.entry(H, "DocumentRoot") {
@@ -140,9 +144,9 @@ pub(super) fn resolve(
         fallback: v.entry(H, "Fallback").and_then(|entry| fallback(&entry, out)),
         aliases: aliases(v, base, out),
         etag_seed: v.entry(H, "EtagSeed").and_then(|entry| etag_seed(&entry, base.dir, files, out)).unwrap_or_default(),
-        script_extensions: script_extensions(v, out),
-        handlers: handlers(v, out),
-        plugins: of_site(v, base, files, out),
+        script_extensions: script_extensions(v, &lines.extensions, out),
+        handlers: lines.list,
+        plugins,
         written: text_of(v),
         at: v.entry(H, "ServerName").map_or(*whole, |entry| entry.value_at).to_string().into(),
     }
@@ -319,7 +323,8 @@ fn etag_seed(entry: &RawEntry<'_>, dir: &Path, files: &dyn Files, out: &mut Find
     }
 }
 
-fn script_extensions(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
+/// `run` are those of files that lines of the site run.
+fn script_extensions(v: &Values<'_>, run: &[String], out: &mut Findings) -> Vec<String> {
     let mut all = Vec::new();
     for word in v.words(H, "ScriptExtensions") {
         let extension = word.strip_prefix('.').unwrap_or(word);
@@ -329,6 +334,11 @@ fn script_extensions(v: &Values<'_>, out: &mut Findings) -> Vec<String> {
                 out.error(&entry.value_at, what);
             }
             _ => all.push(extension.to_ascii_lowercase()),
+        }
+    }
+    for extension in run {
+        if !extension.is_empty() && !all.contains(extension) {
+            all.push(extension.clone());
         }
     }
     all

@@ -60,15 +60,6 @@ pub enum Reload {
     Restart,
 }
 
-/// Whether this build knows what to do with a section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It does.
-    Active,
-    /// The name is taken for a later version: refused, in other words than an unknown name.
-    NotYet,
-}
-
 /// A key, or all keys of a section whose keys are free.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -91,7 +82,7 @@ pub struct Key {
 /// A section of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
-    /// The name between the brackets, compared in any case.
+    /// The name between the brackets, compared in any case. Empty: any name that no section before it in the table has.
     pub name: &'static str,
     /// Its keys.
     pub keys: &'static [Key],
@@ -101,8 +92,6 @@ pub struct Section {
     pub required: bool,
     /// Whether each section of this name is one of its own. If not, their keys are taken together.
     pub many: bool,
-    /// Whether it is built.
-    pub state: State,
     /// The documentation.
     pub doc: Doc,
 }
@@ -159,11 +148,7 @@ pub(super) const fn required(key: Key) -> Key {
 }
 
 pub(super) const fn section(name: &'static str, keys: &'static [Key], doc: Doc) -> Section {
-    Section { name, keys, free: None, required: false, many: false, state: State::Active, doc }
-}
-
-const fn later_section(name: &'static str) -> Section {
-    Section { state: State::NotYet, ..section(name, &[], NO_DOC) }
+    Section { name, keys, free: None, required: false, many: false, doc }
 }
 
 use Reload::{InPlace, Restart};
@@ -372,7 +357,7 @@ const SERVER: &[Key] = &[
         "",
         Restart,
         page!(
-            "Landlock: once it runs the server may read only what the configuration names, write nothing, connect nowhere and listen on its own ports only, as far as the kernel can hold it to that. On in a build with the feature `sandbox` unless set; in one without, `On` is refused with `not in this build`. See [CONFINEMENT.md](CONFINEMENT.md)."
+            "Landlock: once it runs the server may read only what the configuration names, write nothing, connect to no other TCP ports than those of the servers behind it, and listen on its own ports only, as far as the kernel can hold it to that. On in a build with the feature `sandbox` unless set; in one without, `On` is refused with `not in this build`. See [CONFINEMENT.md](CONFINEMENT.md)."
         ),
     ),
     key(
@@ -382,6 +367,24 @@ const SERVER: &[Key] = &[
         Restart,
         page!(
             "Becomes the root directory of the server once its listeners, PID file and log are open. Paths are written as they are seen from outside; every DocumentRoot and Alias must lie in it. Needs root or CAP_SYS_CHROOT at start. See [CONFINEMENT.md](CONFINEMENT.md)."
+        ),
+    ),
+    key(
+        "Watchdog",
+        Kind::Text("a device"),
+        "",
+        Restart,
+        page!(
+            "The board's watchdog, such as /dev/watchdog. It is opened at start, before rights are given up, and fed for as long as every worker makes progress; when it is not fed for WatchdogTimeout it resets the board. An orderly stop stops it. A device that is missing or taken is a warning. Not to be set where another process has it (systemd's RuntimeWatchdogSec, BusyBox watchdog). See [OPERATING.md](OPERATING.md#the-watchdog)."
+        ),
+    ),
+    key(
+        "WatchdogTimeout",
+        number(5, 3600, "seconds"),
+        "15",
+        Restart,
+        page!(
+            "What the watchdog is asked for; it is fed three times in it. What it takes is in the log: some take 15 at most."
         ),
     ),
 ];
@@ -407,8 +410,6 @@ const SITE_FILE: &[Section] = &[
             "Which plugin answers which requests. The lines are tried in order; where the plugin has nothing to say the next one is, and then the files. See [PLUGINS.md](PLUGINS.md)."
         ),
     ),
-    later_section("PROXY"),
-    later_section("CGI"),
 ];
 
 const HOST: &[Key] = &[
@@ -472,7 +473,9 @@ const HOST: &[Key] = &[
         Kind::Words("file name extensions"),
         "php phtml phar",
         InPlace,
-        page!("Such files are never sent as they are: 403 unless a handler runs them."),
+        page!(
+            "Such files are never sent as they are: 403 unless a handler runs them. Added to them is what lines of cgi, fastcgi and palm run, where their REGEX is about all files of an extension: `\\.EXT$` or `\\.(EXT|EXT)$`, with or without `/.*` before it; at its end the `$` may be left out or be `(/|$)`."
+        ),
     ),
 ];
 

@@ -1,13 +1,16 @@
 //! Whole configurations: every error with its exact place and words, the defaults, any bytes; and in a file of their own the files
 //! and directories they come in.
 
+#[cfg(all(feature = "plugin-cgi", feature = "plugin-fastcgi", feature = "plugin-palm", feature = "plugin-proxy"))]
+mod backends;
 mod files;
+mod garbage;
+#[cfg(feature = "plugin-gpio")]
+mod gpio;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use proptest::prelude::*;
 
 use super::diagnostic::Findings;
 use super::files::tests::Memory;
@@ -78,6 +81,8 @@ fn defaults() {
         unknown_host: UnknownHost::Default,
         sandbox: cfg!(feature = "sandbox"),
         chroot: None,
+        watchdog: None,
+        watchdog_timeout: 15,
         daemon: false,
         supervise: false,
         shared_sockets: false,
@@ -99,7 +104,8 @@ fn every_server_key_does_something() {
         MaxRequestSize 64\n  SymLink on\n  DefaultMimeType a/b; c=d\n  FDT off\n  OverCapacity toobusy\n  FDLimit 99\n  \
         TransportLayer liana\n  Scheduler reuseport\n  MemoryLimit 900\n  RetryAfter 6\n  \
         MaxConnectionsPerAddress 12\n  DeferAccept 0\n  SendBuffer 1\n  \
-        ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n  Sandbox Off\n  Chroot ..\n";
+        ReceiveBuffer 2\n  NotSentLowat 3\n  UnknownHost Reject\n  Sandbox Off\n  Chroot ..\n  \
+        Watchdog /dev/watchdog1\n  WatchdogTimeout 9\n";
     let (server, found) = server(text);
     assert_eq!(found, [""; 0]);
     let at = "/c/monkey.conf:2:3".into();
@@ -137,6 +143,8 @@ fn every_server_key_does_something() {
         unknown_host: UnknownHost::Reject,
         sandbox: false,
         chroot: server.chroot.clone(),
+        watchdog: Some("/dev/watchdog1".into()),
+        watchdog_timeout: 9,
         daemon: false,
         supervise: false,
         shared_sockets: false,
@@ -256,8 +264,6 @@ fn wrong_sections() {
     }
     let built_in = format!("plugins built in: {}", plugins::BuiltIn);
     for (section, message) in [
-        ("PROXY", "[PROXY] is not in this build yet: take it out".to_string()),
-        ("CGI", "[CGI] is not in this build yet: take it out".into()),
         ("tls", format!("[TLS] needs the plugin tls, which is not in this build; {built_in}")),
         ("HEADER", "unknown section [HEADER]: did you mean [HEADERS]?".into()),
         ("SERVER", format!("unknown section [SERVER]: this file has {}", sections())),
@@ -269,8 +275,7 @@ fn wrong_sections() {
 
 /// The sections a site may have in this build.
 fn sections() -> String {
-    let names = File::Site.known().filter(|section| section.state == table::State::Active);
-    names.map(|section| format!("[{}]", section.name)).collect::<Vec<_>>().join(" ")
+    File::Site.known().map(|section| format!("[{}]", section.name)).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -489,6 +494,7 @@ fn restart_keys_of_the_table_are_those_a_reload_compares() {
             }
         }
         "Chroot" => "/",
+        "Watchdog" => "/dev/other",
         _ => "999",
     };
     let (base, _) = server("[SERVER]\n  Timeout 1\n");
@@ -500,7 +506,7 @@ fn restart_keys_of_the_table_are_those_a_reload_compares() {
         assert_eq!(is_restart_key(key.name), key.reload == Reload::Restart);
         if key.reload == Reload::Restart {
             let (changed, found) = server(&format!("[SERVER]\n  Timeout 1\n  {} {value}\n", key.name));
-            assert!(found.is_empty() || key.name == "Sandbox", "{found:?}");
+            assert!(found.is_empty() || ["Sandbox", "WatchdogTimeout"].contains(&key.name), "{found:?}");
             assert_eq!(base.needs_restart(&changed).collect::<Vec<_>>(), [key.name]);
         }
     }
@@ -574,26 +580,4 @@ fn anchored_options_do_not_depend_on_the_working_directory() {
     let mut one_shot = Options { one_shot: Some("c".into()), ..Options::default() };
     one_shot.anchor(&config);
     assert_eq!(one_shot, Options { one_shot: Some("/c".into()), ..Options::default() });
-}
-
-/// Lines that come near to being right more often than random bytes do.
-fn line() -> impl Strategy<Value = String> {
-    let head =
-        prop_oneof![Just("  "), Just("\t"), Just(""), Just("[HOST]\n  "), Just("[SERVER]\n  "), Just("@INCLUDE ")];
-    let names = File::Server.sections().iter().chain(File::Site.sections()).chain(File::Mime.sections());
-    let keys: Vec<&'static str> = names.flat_map(|section| section.keys).map(|key| key.name).collect();
-    (head, proptest::sample::select(keys), "[ \\t]{0,2}", "\\PC{0,20}|[/:@\\[\\]0-9 .]{0,12}")
-        .prop_map(|(head, key, blank, value)| format!("{head}{key}{blank}{value}\n"))
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_do_harm(data in proptest::collection::vec(any::<u8>(), 0..400)) {
-        fuzz(&data);
-    }
-
-    #[test]
-    fn no_lines_do_harm(lines in proptest::collection::vec(line(), 0..20)) {
-        fuzz(lines.concat().as_bytes());
-    }
 }

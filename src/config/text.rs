@@ -7,6 +7,7 @@
 //! meta    = "@" WORD " " VALUE          at column 1
 //! entry   = indent KEY " " VALUE        indent: the same run of blanks in a whole file
 //! rule    = indent "---" ...            ignored, for drawing lines
+//! flush   = KEY "=" VALUE               at column 1, in files that may be of that form: palm.conf
 //! ```
 
 /// What one line says. The slices are parts of the line.
@@ -105,6 +106,27 @@ fn parse_meta(line: &str) -> Line<'_> {
     match cut(line.get(1..).unwrap_or_default(), is_blank) {
         (word, value) if !word.is_empty() && !value.trim_ascii().is_empty() => Line::Meta(word, value.trim_ascii()),
         _ => Line::Wrong("a directive needs a value: @INCLUDE FILE"),
+    }
+}
+
+/// Whether a line that is wrong otherwise may be meant as [`parse_assignment`].
+#[cfg(feature = "palm-server")]
+pub(super) fn is_flush(line: &str) -> bool {
+    !line.starts_with(['[', '@'])
+}
+
+/// `KEY = VALUE`, blanks around the first equals sign or none.
+#[cfg(feature = "palm-server")]
+pub(super) fn parse_assignment(line: &str) -> Body<'_> {
+    match cut(line, |byte| byte == b'=') {
+        (_, "") => Body::Wrong("neither KEY = VALUE nor an indented key: write one of them"),
+        (key, value) => match (key.trim_ascii_end(), value.get(1..).unwrap_or_default().trim_ascii()) {
+            ("", _) => Body::Wrong("a key stands before the equals sign: KEY = VALUE"),
+            (_, "") => {
+                Body::Wrong("key has an empty value: put the value behind the equals sign, or a # before the key")
+            }
+            (key, value) => Body::Entry(key, value),
+        },
     }
 }
 

@@ -7,6 +7,7 @@ use crate::file::body::Body;
 use crate::file::conditional::{Validators, Verdict, etag_text, judge, range_applies};
 use crate::file::error::{ALLOW, push_options, redirect_to_directory};
 use crate::file::resolve::{Outcome, PathRoom, open_listed, resolve, variant_of};
+use crate::file::script::Known;
 use crate::http::output::{Output, Sink, Text, server_field};
 use crate::plugin::scene::Scene;
 use crate::vhost::entry::Key;
@@ -23,6 +24,7 @@ pub struct Handler {
     pub(super) table: OpenFiles,
     pub(super) roots: Roots,
     pub(super) room: PathRoom,
+    pub(super) scripts: Known,
     /// Makes multipart delimiters unlike any before.
     pub(super) delimiter: u64,
 }
@@ -30,12 +32,19 @@ pub struct Handler {
 impl Handler {
     /// A handler over a table of open files; `seed` is a number nobody can guess.
     pub fn new(live: &Live, table: OpenFiles, seed: u64) -> io::Result<Handler> {
-        Ok(Handler { table, roots: Roots::new(live), room: PathRoom::new()?, delimiter: seed })
+        Ok(Handler {
+            table,
+            roots: Roots::new(live),
+            room: PathRoom::new()?,
+            scripts: Known::default(),
+            delimiter: seed,
+        })
     }
 
     /// Forgets what was found under an earlier configuration; answers under way keep their files. Allocates.
     pub fn reconfigure(&mut self, live: &Live) {
         self.table.clear();
+        self.scripts = Known::default();
         self.roots = Roots::new(live);
     }
 
@@ -47,6 +56,13 @@ impl Handler {
     /// The open files.
     pub fn table(&self) -> &OpenFiles {
         &self.table
+    }
+
+    /// The status and the length of an answer that stands ready; None = it was written to the output.
+    #[inline(always)]
+    pub fn answer_of(&self, body: &Body) -> Option<(u16, Option<u64>)> {
+        let Body::Ready { entry } = body else { return None };
+        Some(self.table.entry(*entry).map_or((0, None), |entry| (entry.status, Some(entry.size))))
     }
 
     /// The open files, to pin and unpin.
@@ -119,6 +135,8 @@ impl Handler {
                 push_options(scene, request);
                 return Ok(Some(Body::Nothing));
             }
+            // Known, but only to those behind this server.
+            Method::Patch => return Err(501),
             _ => return Ok(Some(self.fail_request(scene, request, 405, ALLOW))),
         }
         let variant = request.field(Name::AcceptEncoding).map_or(0, |value| variant_of(&parse_accept_encoding(value)));

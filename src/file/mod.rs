@@ -10,3 +10,4 @@ mod fill;
 pub mod handler;
 mod parts;
 mod resolve;
+mod script;

@@ -53,12 +53,12 @@ impl PathRoom {
     }
 
     #[inline(always)]
-    fn set(&mut self, path: &[u8]) -> Result<(), Errno> {
+    pub(super) fn set(&mut self, path: &[u8]) -> Result<(), Errno> {
         self.len = 0;
         self.push(path)
     }
 
-    fn push(&mut self, more: &[u8]) -> Result<(), Errno> {
+    pub(super) fn push(&mut self, more: &[u8]) -> Result<(), Errno> {
         let end = self.len + more.len();
         // One byte stays free for the NUL.
         if end >= self.bytes.len() {
@@ -70,7 +70,7 @@ impl PathRoom {
     }
 
     #[inline(always)]
-    fn text(&self) -> &[u8] {
+    pub(super) fn text(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
@@ -116,6 +116,19 @@ fn refusal(errno: Errno) -> Outcome<'static> {
     }
 }
 
+/// The status of a failure to open what a path leads to.
+pub(super) fn refused(errno: Errno) -> u16 {
+    match refusal(errno) {
+        Outcome::Status(status) => status,
+        _ => 503,
+    }
+}
+
+/// What the path in `room` is, beneath a root.
+pub(super) fn look_at(root: BorrowedFd<'_>, room: &mut PathRoom, symlinks: bool) -> Result<Kind, Errno> {
+    open(root, room, symlinks).map(|(_, meta)| meta.kind)
+}
+
 /// Resolves `path` of a site, for a client that takes the codings of `variant`. The number is the moment at which that was
 /// so: `now`, or earlier when the root was opened earlier.
 pub(super) fn resolve<'a>(
@@ -132,7 +145,7 @@ pub(super) fn resolve<'a>(
         let (user, rest) = rest.split_at(rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()));
         let outcome = match open_user_dir(room, user, folder.as_bytes(), server.symlink) {
             Ok(_) if rest.is_empty() => Outcome::Directory,
-            Ok(root) => look(live, root.as_fd(), room, site, variant, rest),
+            Ok(root) => look(live, root.as_fd(), room, site, variant, path, rest),
             Err(errno) => refusal(errno),
         };
         return (outcome, now);
@@ -140,7 +153,7 @@ pub(super) fn resolve<'a>(
     let Some((root, rest)) = live.place(site, path) else { return (Outcome::Status(404), now) };
     match roots.get(live, root, now) {
         Ok((_, opened)) if rest.is_empty() && !path.ends_with(b"/") => (Outcome::Directory, opened),
-        Ok((root, opened)) => (look(live, root, room, site, variant, rest), opened),
+        Ok((root, opened)) => (look(live, root, room, site, variant, path, rest), opened),
         Err(_) => (Outcome::Unavailable, now),
     }
 }
@@ -155,10 +168,7 @@ pub(super) fn open_listed(
     now: u32,
 ) -> Result<OwnedFd, u16> {
     let server = &live.config().server;
-    let status = |errno| match refusal(errno) {
-        Outcome::Status(status) => status,
-        _ => 503,
-    };
+    let status = refused;
     let beneath = |room: &mut PathRoom, root: BorrowedFd<'_>, rest: &[u8]| {
         let rest = rest.strip_prefix(b"/").unwrap_or(rest);
         room.set(if rest.is_empty() { b"./" } else { rest })?;
@@ -200,6 +210,7 @@ fn look<'a>(
     room: &mut PathRoom,
     site: u16,
     variant: u8,
+    path: &[u8],
     rest: &[u8],
 ) -> Outcome<'a> {
     let symlinks = live.config().server.symlink;
@@ -214,7 +225,9 @@ fn look<'a>(
     };
     match meta.kind {
         Kind::Regular if slash => Outcome::Status(404),
-        Kind::Regular => serve(live, root, room, site, variant, file, meta),
+        // A program's text is never sent; without a handler to run it, it is not there for anyone.
+        Kind::Regular if is_script(live, site, path) => Outcome::Status(403),
+        Kind::Regular => serve(live, root, room, variant, file, meta),
         Kind::Directory if !slash => Outcome::Directory,
         Kind::Directory => {
             drop(file);
@@ -234,8 +247,11 @@ fn look_index<'a>(live: &'a Live, root: BorrowedFd<'_>, room: &mut PathRoom, sit
             continue;
         }
         match open(root, room, server.symlink) {
+            Ok((_, meta)) if meta.kind == Kind::Regular && has_extension(live, site, name.as_bytes()) => {
+                return Outcome::Status(403);
+            }
             Ok((file, meta)) if meta.kind == Kind::Regular => {
-                return serve(live, root, room, site, variant, file, meta);
+                return serve(live, root, room, variant, file, meta);
             }
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => {}
             Err(errno) => return refusal(errno),
@@ -249,16 +265,11 @@ fn serve<'a>(
     live: &'a Live,
     root: BorrowedFd<'_>,
     room: &mut PathRoom,
-    site: u16,
     variant: u8,
     file: OwnedFd,
     meta: Meta,
 ) -> Outcome<'a> {
     let server = &live.config().server;
-    if is_script(live, site, room.text()) {
-        // A program's text is never sent; without a handler to run it, it is not there for anyone.
-        return Outcome::Status(403);
-    }
     let media_type = live.config().mime.lookup(room.text()).unwrap_or(&server.default_mime_type);
     let mut opened = Opened { file, meta, coding: Coding::Identity, varies: false, media_type };
     let plain = room.len;
@@ -288,7 +299,14 @@ fn serve<'a>(
     Outcome::File(opened)
 }
 
-fn is_script(live: &Live, site: u16, path: &[u8]) -> bool {
+/// Whether a file that a path of a site names is a program: it may be run, and is never sent.
+pub(super) fn is_script(live: &Live, site: u16, path: &[u8]) -> bool {
+    has_extension(live, site, path)
+        || live.site(site).is_some_and(|site| site.handlers.iter().any(|line| line.runs(path)))
+}
+
+/// Whether a name ends as those of programs do.
+fn has_extension(live: &Live, site: u16, path: &[u8]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     // A compressed program is one all the same.
     let name = name.strip_suffix(b".gz").or_else(|| name.strip_suffix(b".br")).unwrap_or(name);

@@ -5,6 +5,7 @@ use std::io;
 use crate::http::clock::Clock;
 use crate::http::status::reason;
 use crate::sys::memory::Region;
+use crate::wire::writer::Writer;
 
 /// The bytes of a `Server` field line, with or without the version.
 pub fn server_field(hide_version: bool) -> &'static [u8] {
@@ -202,9 +203,29 @@ impl<const N: usize> Sink for Text<N> {
     }
 }
 
+/// For requests to programs and servers behind this one, in room the caller has.
+impl Sink for Writer<'_> {
+    fn push(&mut self, bytes: &[u8]) {
+        Writer::push(self, bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_to_others_are_written_the_same_way() {
+        let mut room = [0; 32];
+        let mut out = Writer::new(&mut room);
+        out.push_field("Content-Length", b"5");
+        out.push_decimal(120);
+        assert_eq!(out.bytes(), b"Content-Length: 5\r\n120");
+        out.push_decimal(1_234_567_890);
+        out.push_decimal(1);
+        assert!(out.overflowed());
+        assert_eq!(out.len(), 32);
+    }
 
     #[test]
     fn numbers_and_lines_are_written_as_text() {

@@ -17,6 +17,8 @@ enum Phase {
     Chunked { body: Chunked, allowed: u64 },
     /// Whatever follows a fault: it is never read as a request (RFC 9112 section 11.2).
     Broken,
+    /// What follows a switch to another protocol (RFC 9110 section 7.8).
+    Tunnel,
 }
 
 /// What the bytes at hand amount to.
@@ -86,6 +88,17 @@ impl Session {
         self.phase = Phase::Broken;
     }
 
+    /// The connection is one of another protocol from here on: no byte of the input is looked at.
+    pub fn open_tunnel(&mut self) {
+        self.phase = Phase::Tunnel;
+    }
+
+    /// Whether it is one of another protocol.
+    #[inline]
+    pub fn is_tunnel(&self) -> bool {
+        self.phase == Phase::Tunnel
+    }
+
     /// Forgets a head that was just parsed: it comes again.
     pub fn put_back(&mut self) {
         self.phase = Phase::Again;
@@ -137,7 +150,7 @@ impl Session {
                 Ok(Piece::End { framing }) => self.end(framing),
                 Err(error) => Event::Bad(error.status()),
             },
-            Phase::Broken => Event::NeedMore,
+            Phase::Broken | Phase::Tunnel => Event::NeedMore,
         };
         if matches!(event, Event::Bad(_)) {
             self.phase = Phase::Broken;
@@ -158,7 +171,7 @@ impl Session {
                 body.took(count);
                 *allowed = allowed.saturating_sub(count as u64);
             }
-            Phase::Head { .. } | Phase::Again | Phase::Broken => {}
+            Phase::Head { .. } | Phase::Again | Phase::Broken | Phase::Tunnel => {}
         }
     }
 
@@ -203,5 +216,26 @@ impl Session {
             Framing::Chunked => Phase::Chunked { body: Chunked::default(), allowed: u64::MAX },
         };
         Event::Request { consumed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_looked_at_in_a_tunnel() {
+        let (mut session, mut head) = (Session::default(), Head::new());
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(session.next(request, &mut head), Event::Request { consumed: request.len() });
+        assert!(!session.is_tunnel());
+        session.open_tunnel();
+        assert_eq!(session.next(request, &mut head), Event::NeedMore);
+        session.took(5);
+        assert!(session.is_tunnel() && !session.in_body() && !session.is_complete() && !session.is_broken());
+        // Its end is the end of the connection.
+        session.give_up();
+        assert!(!session.is_tunnel() && session.is_broken());
+        assert_eq!(session.next(request, &mut head), Event::NeedMore);
     }
 }

@@ -35,6 +35,9 @@ pub enum Watch {
     /// Something to read, or room to write: each change is told once (edge-triggered), so that the plugin reads and writes until
     /// it is told [`Errno::AGAIN`].
     Changes,
+    /// As `Changes`, but for room to write: that is told once it is asked for ([`Watches::wait_for_room`]). Sockets within a machine have
+    /// some whenever the other side reads.
+    Arrivals,
 }
 
 /// One descriptor's place. It is good until it is given to [`Watches::remove`].
@@ -63,6 +66,10 @@ pub struct Watches {
     plugin: u8,
     now: u32,
     timeouts: u32,
+    /// No limit runs out before this moment. It may be earlier than the earliest of them.
+    next: u32,
+    /// No place before this one is free.
+    first_free: usize,
 }
 
 /// Something a plugin is to be told.
@@ -81,22 +88,42 @@ impl Watches {
     /// [`monotonic_ms`](crate::sys::clock::monotonic_ms).
     pub fn new(epoll: Option<Arc<Epoll>>, capacity: usize, token: u32, now: u32) -> Watches {
         let entries = vec![Entry::default(); capacity.min(1 << 24)].into();
-        Watches { epoll, entries, token, plugin: 0, now, timeouts: 0 }
+        Watches { epoll, entries, token, plugin: 0, now, timeouts: 0, next: now, first_free: 0 }
+    }
+
+    /// Bytes of so many places.
+    pub const fn bytes(capacity: usize) -> usize {
+        capacity * size_of::<Entry>()
     }
 
     /// Watches a descriptor. `key` comes back with each event. `timeout` is in milliseconds from now, and from each event on; 0 is no
     /// limit. Fails with ENOSPC when no place is free, with EPERM where the descriptor can not be watched.
     pub fn add(&mut self, fd: BorrowedFd<'_>, watch: Watch, key: u32, timeout: u32) -> Result<WatchId, Errno> {
-        let index = self.entries.iter().position(|entry| !entry.used).ok_or(Errno::NOSPC)?;
+        let behind = self.entries.get(self.first_free..).unwrap_or_default();
+        let index = self.first_free + behind.iter().position(|entry| !entry.used).ok_or(Errno::NOSPC)?;
         let entry = self.entries.get_mut(index).ok_or(Errno::NOSPC)?;
         let generation = entry.generation.wrapping_add(1);
         let id = (u32::from(generation) << 24) | index as u32;
-        let interest = if watch == Watch::Read { Interest::Read } else { Interest::Connection };
+        let interest = match watch {
+            Watch::Read => Interest::Read,
+            Watch::Changes => Interest::Connection,
+            Watch::Arrivals => Interest::Arrivals,
+        };
         let epoll = self.epoll.as_ref().ok_or(Errno::NOSPC)?;
         epoll.add(fd, interest, (u64::from(id) << 32) | u64::from(self.token))?;
         *entry = Entry { generation, used: true, plugin: self.plugin, key, timeout, since: self.now };
+        self.first_free = index + 1;
         self.timeouts += u32::from(timeout > 0);
+        self.ends(timeout);
         Ok(WatchId(id))
+    }
+
+    /// Has room to write told too, or no longer, of a descriptor that is watched for [`Watch::Arrivals`].
+    pub fn wait_for_room(&mut self, id: &WatchId, fd: BorrowedFd<'_>, wanted: bool) {
+        let interest = if wanted { Interest::Connection } else { Interest::Arrivals };
+        if let Some(epoll) = &self.epoll {
+            let _ = epoll.modify(fd, interest, (u64::from(id.0) << 32) | u64::from(self.token));
+        }
     }
 
     /// Watches a descriptor no longer. It is to be closed after this, not before.
@@ -108,6 +135,14 @@ impl Watches {
             entry.used = false;
             let timed = u32::from(entry.timeout > 0);
             self.timeouts -= timed;
+            self.first_free = self.first_free.min((id.0 & 0x00ff_ffff) as usize);
+        }
+    }
+
+    /// Has another key come back with each event from now on.
+    pub fn set_key(&mut self, id: &WatchId, key: u32) {
+        if let Some(entry) = self.find(id.0) {
+            entry.key = key;
         }
     }
 
@@ -118,6 +153,15 @@ impl Watches {
         let before = u32::from(entry.timeout > 0);
         (entry.timeout, entry.since) = (timeout, now);
         self.timeouts = self.timeouts - before + u32::from(timeout > 0);
+        self.ends(timeout);
+    }
+
+    /// A limit runs out so much later than now.
+    fn ends(&mut self, timeout: u32) {
+        let end = self.now.wrapping_add(timeout);
+        if timeout > 0 && (self.timeouts == 1 || (end.wrapping_sub(self.next) as i32) < 0) {
+            self.next = end;
+        }
     }
 
     fn find(&mut self, id: u32) -> Option<&mut Entry> {
@@ -155,24 +199,26 @@ impl Watches {
     /// For the loop: one whose time is over. Its limit is taken away.
     pub fn expired(&mut self, now: u32) -> Option<Told> {
         self.now = now;
-        if self.timeouts == 0 {
+        if self.timeouts == 0 || (now.wrapping_sub(self.next) as i32) < 0 {
             return None;
         }
-        let over =
-            |entry: &&mut Entry| entry.used && entry.timeout > 0 && now.wrapping_sub(entry.since) >= entry.timeout;
-        let entry = self.entries.iter_mut().find(over)?;
-        entry.timeout = 0;
-        self.timeouts -= 1;
-        Some(Told { plugin: entry.plugin, key: entry.key, happened: Happened::TimedOut })
+        let mut left = u32::MAX;
+        for entry in self.entries.iter_mut().filter(|entry| entry.used && entry.timeout > 0) {
+            let waited = now.wrapping_sub(entry.since);
+            if waited >= entry.timeout {
+                entry.timeout = 0;
+                self.timeouts -= 1;
+                return Some(Told { plugin: entry.plugin, key: entry.key, happened: Happened::TimedOut });
+            }
+            left = left.min(entry.timeout - waited);
+        }
+        self.next = now.wrapping_add(left);
+        None
     }
 
     /// For the loop: milliseconds until the next limit runs out.
     pub fn wait(&self, now: u32) -> Option<u32> {
-        if self.timeouts == 0 {
-            return None;
-        }
-        let timed = self.entries.iter().filter(|entry| entry.used && entry.timeout > 0);
-        timed.map(|entry| entry.timeout.saturating_sub(now.wrapping_sub(entry.since))).min()
+        (self.timeouts > 0).then(|| (self.next.wrapping_sub(now) as i32).max(0) as u32)
     }
 }
 

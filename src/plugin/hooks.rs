@@ -38,6 +38,10 @@ pub struct Needs {
     pub process_files: usize,
     /// Descriptors of each worker.
     pub worker_files: usize,
+    /// Bytes by which each worker's pool of buffers is larger.
+    pub worker_buffers: usize,
+    /// Bytes of each worker's scratch area ([`Scene::scratch`]).
+    pub worker_scratch: usize,
 }
 
 impl Needs {
@@ -47,6 +51,8 @@ impl Needs {
             && self.worker >= other.worker
             && self.process_files >= other.process_files
             && self.worker_files >= other.worker_files
+            && self.worker_buffers >= other.worker_buffers
+            && self.worker_scratch >= other.worker_scratch
     }
 
     /// Both together.
@@ -56,6 +62,9 @@ impl Needs {
             worker: self.worker.saturating_add(other.worker),
             process_files: self.process_files.saturating_add(other.process_files),
             worker_files: self.worker_files.saturating_add(other.worker_files),
+            // Who is busy takes what others do not, and what is full is answered so.
+            worker_buffers: self.worker_buffers.max(other.worker_buffers),
+            worker_scratch: self.worker_scratch.max(other.worker_scratch),
         }
     }
 }
@@ -75,6 +84,14 @@ pub trait Plugin: Sized + 'static {
     fn needs(config: &Config, workers: usize) -> Needs {
         let _ = (config, workers);
         Needs::default()
+    }
+
+    /// How many programs it may have running at once under a configuration, over all workers. Above 0 there is a
+    /// [spawner](super::spawner), a process of its own; a reload that comes to need more than there may be has another server take over,
+    /// or is refused.
+    fn children(config: &Config, workers: usize) -> usize {
+        let _ = (config, workers);
+        0
     }
 
     /// Process context: called before rights are given up and before there is a second thread. `Err` is told to the operator with the
@@ -119,8 +136,36 @@ pub trait Plugin: Sized + 'static {
         let _ = (key, happened, host, watches);
     }
 
+    /// The end of a turn of the main thread's loop: once for all that happened in it. Nothing here may block. True: the code that ran is
+    /// not needed for a while, and its pages are let go of before the loop waits.
+    fn turn(&mut self, host: &Arc<dyn Host>) -> bool {
+        let _ = host;
+        false
+    }
+
+    /// SIGUSR2: says in the log what it is doing.
+    fn tell(&self) {}
+
+    /// The end of the server begins: no new connections, and the main thread's loop is over. `handed_over` = another server has taken
+    /// over what this one has.
+    fn stopping(&mut self, handed_over: bool) {
+        let _ = handed_over;
+    }
+
     /// The server stops: every worker is done.
     fn stop(&mut self) {}
+
+    /// Whether [`Plugin::aftermath`] has anything to do under a configuration.
+    fn has_aftermath(config: &Config) -> bool {
+        let _ = config;
+        false
+    }
+
+    /// No server is there any more, of those that a keeper had: called with the keeper's rights, in a process that ends right after.
+    /// `died` = it did not end in order.
+    fn aftermath(config: &Config, died: bool) {
+        let _ = (config, died);
+    }
 
     /// Stage 10: somebody has connected and nothing is read yet. Called by whoever accepts, and knows no site.
     fn accept(live: &Live, peer: &Peer) -> Verdict {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::plugin::stats::{Totals, WorkerStats};
+use crate::plugin::stats::{Faults, Totals, WorkerStats};
 use crate::vhost::live::Live;
 
 /// A worker at this moment.
@@ -55,6 +55,8 @@ pub trait Host: Send + Sync {
     fn connections(&self) -> u32;
     /// What became of those who came.
     fn totals(&self) -> &Totals;
+    /// What is wrong.
+    fn faults(&self) -> &Faults;
     /// How many workers there are.
     fn workers(&self) -> usize;
     /// A worker.
@@ -65,6 +67,9 @@ pub trait Host: Send + Sync {
     fn memory(&self) -> MemoryState;
     /// Seconds since the start.
     fn uptime(&self) -> u64;
+    /// A worker that makes no progress: it was woken 1.5 seconds ago or longer and has not come round since. None = all do. Asking is
+    /// what wakes them, each at most once in that time, so that who asks all the time sees it within twice that. Whoever does not ask costs nothing.
+    fn stuck(&self) -> Option<usize>;
     /// Wakes a worker: requests that a plugin wanted to be asked about [`Later`](crate::plugin::hooks::Verdict::Later) are asked about
     /// again.
     fn wake(&self, worker: usize);

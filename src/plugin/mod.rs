@@ -7,18 +7,22 @@
 //!
 //! | category | hooks |
 //! |---|---|
-//! | context | [`hooks::Plugin::start`] in the process, [`hooks::Plugin::worker`] for each worker, [`hooks::Plugin::reconfigure`] |
+//! | context | [`hooks::Plugin::start`] in the process, [`hooks::Plugin::worker`] for each worker, [`hooks::Plugin::reconfigure`], [`hooks::Plugin::stop`], [`hooks::Plugin::aftermath`] |
 //! | events | [`events::Watches::add`]; then `event` of the side that watches: what is watched became readable or writable, failed, was closed, or its time is over |
 //! | stages | 10 [`hooks::Plugin::accept`], 20 [`hooks::Worker::request`], 30 [`handler::Handler::handle`], 40 [`hooks::Worker::served`], 50 [`hooks::Worker::closed`] |
+//! | programs | [`spawner::Spawner`] starts them, from an [`order::Order`] |
 //! | networking | [`transport::Transport`] |
 
+pub mod backend;
 pub mod events;
 pub mod handler;
 pub mod hooks;
 pub mod host;
 #[cfg(feature = "test-switches")]
 pub mod nobody;
+pub mod order;
 pub mod scene;
+pub mod spawner;
 pub mod stats;
 pub mod tool;
 pub mod transport;

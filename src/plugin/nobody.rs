@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use crate::config::{Options, load};
 use crate::plugin::host::{Host, MemoryState, WorkerState};
-use crate::plugin::stats::Totals;
+use crate::plugin::stats::{Faults, Totals};
 use crate::vhost::live::Live;
 
 /// A configuration and nothing that runs by it.
-pub struct Nobody(Arc<Live>, Totals);
+pub struct Nobody(Arc<Live>, Totals, Faults);
 
 impl Nobody {
     /// Nobody with a configuration.
     pub fn new(live: Arc<Live>) -> Nobody {
-        Nobody(live, Totals::default())
+        Nobody(live, Totals::default(), Faults::default())
     }
 
     /// Nobody with the configuration of `-o /`. Panics when it can not be had: for tests.
@@ -39,6 +39,9 @@ impl Host for Nobody {
     fn totals(&self) -> &Totals {
         &self.1
     }
+    fn faults(&self) -> &Faults {
+        &self.2
+    }
     fn workers(&self) -> usize {
         0
     }
@@ -53,6 +56,9 @@ impl Host for Nobody {
     }
     fn uptime(&self) -> u64 {
         0
+    }
+    fn stuck(&self) -> Option<usize> {
+        None
     }
     fn wake(&self, _: usize) {}
     fn reload(&self) {}

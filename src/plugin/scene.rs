@@ -1,10 +1,14 @@
 //! What there is to work with for the length of one call.
 
+use std::os::fd::BorrowedFd;
+
 use crate::http::clock::Clock;
 use crate::http::output::{Output, Sink, Text, server_field};
 use crate::limits::REFUSAL_FIELDS_MAX;
+use crate::plugin::events::Watches;
 use crate::plugin::host::Host;
 use crate::storage::pool::Pool;
+use crate::sys::memory::Region;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
 use crate::wire::accept::prefers_json;
@@ -23,10 +27,63 @@ pub struct Scene<'a> {
     pub pool: &'a mut Pool,
     /// The server as a whole.
     pub host: &'a dyn Host,
+    /// What this worker watches for its plugins.
+    pub watches: &'a mut Watches,
+    /// Memory for the length of one call, as much as the configuration's plugins need ([`Needs::worker_scratch`](super::hooks::Needs)).
+    pub scratch: &'a mut Region,
+    /// The connections that go on.
+    pub wakes: &'a mut Wakes,
+    /// The connection, as [`Wakes::wake`] wants it. It is of nobody else until its task is released.
+    pub connection: u32,
+    /// The client's socket, while an answer is [produced](super::handler::Handler::produce): to ask the kernel about.
+    pub client: Option<BorrowedFd<'a>>,
     /// For stage 20: whether it was asked about this request before, and put it back ([`Later`](crate::plugin::hooks::Verdict::Later)).
     pub again: bool,
     /// Set by whoever writes an answer that only the end of the connection ends.
     pub last: bool,
+}
+
+/// Connections whose handler waited for something that is there now.
+pub struct Wakes {
+    list: Vec<u32>,
+    all: bool,
+}
+
+impl Wakes {
+    /// Room for `most` of them in one turn of the loop.
+    pub fn new(most: usize) -> Wakes {
+        Wakes { list: Vec::with_capacity(most), all: false }
+    }
+
+    /// Has the handler of a connection asked again what it waited for. To wake one that does not wait does no harm.
+    pub fn wake(&mut self, connection: u32) {
+        if self.list.last() == Some(&connection) {
+        } else if self.list.len() < self.list.capacity() {
+            self.list.push(connection);
+        } else {
+            self.all = true;
+        }
+    }
+
+    /// For the loop: how many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// For the loop: one of them.
+    pub fn pop(&mut self) -> Option<u32> {
+        self.list.pop()
+    }
+
+    /// For the loop: whether more were woken than there is room for, so that all are asked.
+    pub fn take_all(&mut self) -> bool {
+        std::mem::take(&mut self.all)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty() && !self.all
+    }
 }
 
 /// An answer whose length is not known when it begins.
@@ -49,23 +106,14 @@ impl Scene<'_> {
     /// Begins an answer: status line, `Server`, `Date`, and the fields that the request's site adds. The fields of the content and
     /// [`Scene::end_head`] follow.
     pub fn push_head(&mut self, request: &Request<'_>, status: u16) {
-        self.out.push_status(status);
-        self.out.push(server_field(self.live.config().server.hide_version));
-        self.out.push_date(self.clock);
-        push_site_fields(self.out, self.live, request.site, request.path);
+        push_head(self.out, self.live, self.clock, request, status);
     }
 
     /// Ends the head of an answer whose length is not known: in chunks or, for a client of HTTP/1.0, up to the end of the connection.
     pub fn begin_stream(&mut self, request: &Request<'_>) -> Stream {
-        let chunked = request.head.version == Version::Http11;
-        if chunked {
-            self.out.push(b"Transfer-Encoding: chunked\r\n");
-            self.end_head(request);
-        } else {
-            self.out.push(b"Connection: Close\r\n\r\n");
-            self.last = true;
-        }
-        Stream { chunked }
+        let stream = Stream::begin(self.out, request);
+        self.last |= !stream.chunked;
+        stream
     }
 
     /// Begins an answer 200 of unknown length: in JSON when the client asks for that by name (true), else of another media type, a text.
@@ -111,9 +159,41 @@ impl Scene<'_> {
 
     /// Ends the head of an answer.
     pub fn end_head(&mut self, request: &Request<'_>) {
-        self.out.push(request.connection_line());
-        self.out.push(b"\r\n");
+        end_head(self.out, request);
     }
+}
+
+impl Stream {
+    /// See [`Scene::begin_stream`]. One that [`ends_connection`](Stream::ends_connection) is to be told to the scene.
+    pub fn begin(out: &mut Output, request: &Request<'_>) -> Stream {
+        let chunked = request.head.version == Version::Http11;
+        if chunked {
+            out.push(b"Transfer-Encoding: chunked\r\n");
+            end_head(out, request);
+        } else {
+            out.push(b"Connection: Close\r\n\r\n");
+        }
+        Stream { chunked }
+    }
+
+    /// Whether only the end of the connection ends it.
+    pub fn ends_connection(self) -> bool {
+        !self.chunked
+    }
+}
+
+/// See [`Scene::push_head`].
+pub fn push_head(out: &mut Output, live: &Live, clock: &Clock, request: &Request<'_>, status: u16) {
+    out.push_status(status);
+    out.push(server_field(live.config().server.hide_version));
+    out.push_date(clock);
+    push_site_fields(out, live, request.site, request.path);
+}
+
+/// See [`Scene::end_head`].
+pub fn end_head(out: &mut Output, request: &Request<'_>) {
+    out.push(request.connection_line());
+    out.push(b"\r\n");
 }
 
 /// The fields that a site's `[HEADERS]` add for a path.

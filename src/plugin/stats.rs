@@ -1,6 +1,6 @@
 //! What the server counts. Each number has one thread that writes it, unless it says otherwise; any thread may read.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// What became of those who came, since the start; written by whoever accepts. Each starts again at 0 after 2^32.
 #[derive(Default, Debug)]
@@ -22,6 +22,20 @@ pub struct Totals {
     /// Times that accepting was given up for a while, for the system had no room.
     pub pauses: AtomicU32,
 }
+
+/// What is wrong with the server as a whole and known where it happened: each is there until it is mended.
+#[derive(Default, Debug)]
+pub struct Faults {
+    /// The last reload was refused. With a keeper: or is with it, which may come to that.
+    pub reload: AtomicBool,
+    /// The spawner died: no programs are started.
+    pub spawner: AtomicBool,
+    /// The server before this one died.
+    pub death: AtomicBool,
+}
+
+/// Logs that cannot be opened or written now.
+pub static LOGS_STUCK: AtomicU32 = AtomicU32::new(0);
 
 /// Adds one to a number that several threads write.
 pub fn count(total: &AtomicU32) {

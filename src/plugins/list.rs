@@ -57,6 +57,7 @@ macro_rules! plugins {
         enum Number {
             server,
             $(#[cfg(feature = $feature)] $hook,)*
+            $(#[cfg(feature = $hfeature)] $handler,)*
         }
 
         /// A plugin of this build, and what it takes part in.
@@ -104,6 +105,47 @@ macro_rules! plugins {
                 let needs = Needs::default();
                 needs
             }))*
+        }
+
+        /// How many programs the plugins may have running at once. Known to be none where none of those built in starts any: then the
+        /// spawner is no part of the program either.
+        #[inline(always)]
+        pub fn children(config: &Config, workers: usize) -> usize {
+            let _ = (config, workers);
+            0usize
+                $(.saturating_add({
+                    #[cfg(feature = $feature)]
+                    let children = <$plugin as Plugin>::children(config, workers);
+                    #[cfg(not(feature = $feature))]
+                    let children = 0;
+                    children
+                }))*
+                $(.saturating_add({
+                    #[cfg(feature = $hfeature)]
+                    let children = <$Handler as Handler>::children(config, workers);
+                    #[cfg(not(feature = $hfeature))]
+                    let children = 0;
+                    children
+                }))*
+        }
+
+        /// Whether a plugin has something to do when no server is there. Known to be none where none of those built in has.
+        #[inline(always)]
+        pub fn has_aftermath(config: &Config) -> bool {
+            let _ = config;
+            false $(|| {
+                #[cfg(feature = $feature)]
+                let has = <$plugin as Plugin>::has_aftermath(config);
+                #[cfg(not(feature = $feature))]
+                let has = false;
+                has
+            })*
+        }
+
+        /// No server is there.
+        pub fn aftermath(config: &Config, died: bool) {
+            let _ = (config, died);
+            $(#[cfg(feature = $feature)] <$plugin as Plugin>::aftermath(config, died);)*
         }
 
         /// Stage 10, of every plugin in its turn.
@@ -196,6 +238,26 @@ macro_rules! plugins {
                 $(#[cfg(feature = $feature)] self.$hook.reopen();)*
             }
 
+            /// The end of a turn of the main thread. True: a plugin has done what it will not do again for a while.
+            pub fn turn(&mut self, host: &std::sync::Arc<dyn Host>) -> bool {
+                let _ = host;
+                let rests = false;
+                // All of them have their turn, whatever those before them say.
+                $(#[cfg(feature = $feature)] let rests = self.$hook.turn(host) | rests;)*
+                rests
+            }
+
+            /// SIGUSR2.
+            pub fn tell(&self) {
+                $(#[cfg(feature = $feature)] self.$hook.tell();)*
+            }
+
+            /// The end of the server begins.
+            pub fn stopping(&mut self, handed_over: bool) {
+                let _ = handed_over;
+                $(#[cfg(feature = $feature)] self.$hook.stopping(handed_over);)*
+            }
+
             /// The server stops.
             pub fn stop(&mut self) {
                 $(#[cfg(feature = $feature)] self.$hook.stop();)*
@@ -276,13 +338,49 @@ macro_rules! plugins {
                 wait
             }
 
+            /// Whether the handlers want to be told of the end of turns under a configuration.
+            pub fn want_turns(&self, config: &Config) -> bool {
+                let _ = config;
+                false $(|| {
+                    #[cfg(feature = $hfeature)]
+                    let wants = <$Handler as Handler>::wants_turns(config);
+                    #[cfg(not(feature = $hfeature))]
+                    let wants = false;
+                    wants
+                })*
+            }
+
+            /// The end of a turn, for handlers.
+            #[inline(never)]
+            pub fn turn_of_handlers(&mut self, scene: &mut Scene<'_>) -> Option<u32> {
+                let _ = &scene;
+                #[allow(unused_mut)]
+                let mut wait: Option<u32> = None;
+                $(
+                    #[cfg(feature = $hfeature)]
+                    {
+                        scene.watches.of_plugin(Number::$handler as u8);
+                        if let Some(own) = self.$handler.turn(scene) {
+                            wait = Some(wait.map_or(own, |wait| wait.min(own)));
+                        }
+                    }
+                )*
+                wait
+            }
+
             /// What this worker watches has an event.
-            pub fn event(&mut self, told: Told, watches: &mut Watches) {
-                let _ = (told, &watches);
+            pub fn event(&mut self, told: Told, scene: &mut Scene<'_>) {
+                scene.watches.of_plugin(told.plugin);
                 $(
                     #[cfg(feature = $feature)]
                     if told.plugin == Number::$hook as u8 {
-                        self.$hook.event(told.key, told.happened, watches.of_plugin(told.plugin));
+                        self.$hook.event(told.key, told.happened, scene.watches);
+                    }
+                )*
+                $(
+                    #[cfg(feature = $hfeature)]
+                    if told.plugin == Number::$handler as u8 {
+                        self.$handler.event(told.key, told.happened, scene);
                     }
                 )*
             }
@@ -299,16 +397,16 @@ macro_rules! plugins {
             )*
         }
 
-        /// Whether the handler of a name is asked about directories, and not before files are looked for.
-        pub fn asks_for_directories(name: &str) -> bool {
+        /// Which requests the handler of a name is asked about.
+        pub fn asked(name: &str) -> Asked {
             let _ = name;
             $(
                 #[cfg(feature = $hfeature)]
                 if name == <$Handler as Handler>::NAME {
-                    return <$Handler as Handler>::ASKED == Asked::ForDirectories;
+                    return <$Handler as Handler>::ASKED;
                 }
             )*
-            false
+            Asked::First
         }
 
         /// Whether the handler of a name takes the bodies of requests.
@@ -352,6 +450,7 @@ macro_rules! plugins {
                         if body && !<$Handler as Handler>::TAKES_BODY {
                             return Handling::NotMe;
                         }
+                        scene.watches.of_plugin(Number::$handler as u8);
                         return match self.$handler.handle(scene, request, call) {
                             Handling::NotMe => Handling::NotMe,
                             Handling::Answered => Handling::Answered,
@@ -365,10 +464,22 @@ macro_rules! plugins {
             }
 
             /// See [`Handler::take`].
-            pub fn take(&mut self, task: &mut Task, data: &[u8], scene: &mut Scene<'_>) -> Taken {
-                let _ = (data, &scene);
+            pub fn take(
+                &mut self,
+                task: &mut Task,
+                data: &[u8],
+                scene: &mut Scene<'_>,
+                request: Option<&Request<'_>>,
+            ) -> Taken {
+                let _ = (data, &scene, request);
                 match *task {
-                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref mut task) => self.$handler.take(task, data, scene),)*
+                    $(
+                        #[cfg(feature = $hfeature)]
+                        Task::$Variant(ref mut task) => {
+                            scene.watches.of_plugin(Number::$handler as u8);
+                            self.$handler.take(task, data, scene, request)
+                        }
+                    )*
                 }
             }
 
@@ -376,15 +487,47 @@ macro_rules! plugins {
             pub fn finish(&mut self, task: &mut Task, scene: &mut Scene<'_>) {
                 let _ = &scene;
                 match *task {
-                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref mut task) => self.$handler.finish(task, scene),)*
+                    $(
+                        #[cfg(feature = $hfeature)]
+                        Task::$Variant(ref mut task) => {
+                            scene.watches.of_plugin(Number::$handler as u8);
+                            self.$handler.finish(task, scene)
+                        }
+                    )*
+                }
+            }
+
+            /// See [`Handler::wants_request`].
+            pub fn wants_request(&self, task: &Task) -> bool {
+                match *task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref task) => self.$handler.wants_request(task),)*
                 }
             }
 
             /// See [`Handler::produce`].
-            pub fn produce(&mut self, task: &mut Task, scene: &mut Scene<'_>) -> Produced {
-                let _ = &scene;
+            pub fn produce(
+                &mut self,
+                task: &mut Task,
+                scene: &mut Scene<'_>,
+                request: Option<&Request<'_>>,
+            ) -> Produced {
+                let _ = (&scene, request);
                 match *task {
-                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref mut task) => self.$handler.produce(task, scene),)*
+                    $(
+                        #[cfg(feature = $hfeature)]
+                        Task::$Variant(ref mut task) => {
+                            scene.watches.of_plugin(Number::$handler as u8);
+                            self.$handler.produce(task, scene, request)
+                        }
+                    )*
+                }
+            }
+
+            /// See [`Handler::local`].
+            pub fn local<'p>(&'p self, task: &Task, pool: &'p Pool) -> (u8, &'p [u8]) {
+                let _ = pool;
+                match *task {
+                    $(#[cfg(feature = $hfeature)] Task::$Variant(ref task) => self.$handler.local(task, pool),)*
                 }
             }
 
@@ -403,10 +546,16 @@ macro_rules! plugins {
             }
 
             /// See [`Handler::release`].
-            pub fn release(&mut self, task: Task, pool: &mut Pool) {
-                let _ = &pool;
+            pub fn release(&mut self, task: Task, scene: &mut Scene<'_>) {
+                let _ = &scene;
                 match task {
-                    $(#[cfg(feature = $hfeature)] Task::$Variant(task) => self.$handler.release(task, pool),)*
+                    $(
+                        #[cfg(feature = $hfeature)]
+                        Task::$Variant(task) => {
+                            scene.watches.of_plugin(Number::$handler as u8);
+                            self.$handler.release(task, scene)
+                        }
+                    )*
                 }
             }
         }

@@ -5,10 +5,16 @@ use crate::plugin::tool::Program;
 
 #[cfg(feature = "plugin-auth")]
 pub mod auth;
+#[cfg(feature = "plugin-cgi")]
+pub mod cgi;
 #[cfg(feature = "plugin-cheetah")]
 pub mod cheetah;
 #[cfg(feature = "plugin-dirlisting")]
 pub mod dirlisting;
+#[cfg(feature = "plugin-fastcgi")]
+pub mod fastcgi;
+#[cfg(feature = "plugin-gpio")]
+pub mod gpio;
 #[cfg(feature = "plugin-hello")]
 pub mod hello;
 #[cfg(feature = "plugin-liana")]
@@ -20,6 +26,10 @@ pub mod logger;
 pub mod mandril;
 #[cfg(feature = "plugin-metrics")]
 pub mod metrics;
+#[cfg(feature = "plugin-palm")]
+pub mod palm;
+#[cfg(feature = "plugin-proxy")]
+pub mod proxy;
 #[cfg(feature = "test-switches")]
 pub mod trial;
 
@@ -38,7 +48,7 @@ pub type DefaultTransport = trial::transport::Chosen<liana::Liana>;
 pub const UNCONFIGURED: &[(&str, &str)] = &[];
 /// What is answered by a handler without a line in `[HANDLERS]`: paths below a prefix, and the handler's name.
 #[cfg(feature = "test-switches")]
-pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe")];
+pub const UNCONFIGURED: &[(&str, &str)] = &[("/.probe", "probe"), ("/.spawn", "spawn")];
 
 /// The programs of this build besides the server, each by the name that it is called by.
 pub const PROGRAMS: &[(&str, Program)] = &[
@@ -65,6 +75,8 @@ pub const FUZZ: &[FuzzTarget] = &[
     ("logger", logger::fuzz::run),
     #[cfg(feature = "plugin-mandril")]
     ("mandril", mandril::fuzz::run),
+    #[cfg(feature = "plugin-proxy")]
+    ("proxy", proxy::fuzz::run),
 ];
 
 list::plugins! {
@@ -74,13 +86,20 @@ list::plugins! {
         "plugin-auth" auth: auth::Auth;
         "plugin-logger" logger: logger::Logger;
         "plugin-cheetah" cheetah: cheetah::Cheetah;
+        "plugin-gpio" gpio: gpio::Gpio;
         "test-switches" beat: trial::beat::Beat;
+        "test-switches" herald: trial::spawn::Herald;
     }
     /// Those that answer requests.
     handlers {
         "plugin-dirlisting" dirlisting: Dirlisting = dirlisting::Dirlisting;
         "plugin-metrics" metrics: Metrics = metrics::Metrics;
+        "plugin-cgi" cgi: Cgi = cgi::Cgi;
+        "plugin-fastcgi" fastcgi: FastCgi = fastcgi::FastCgi;
+        "plugin-palm" palm: Palm = crate::plugin::backend::gateway::Gateway<palm::Palm>;
+        "plugin-proxy" proxy: Proxy = proxy::Proxy;
         "plugin-hello" hello: Hello = hello::Hello;
         "test-switches" probe: Probe = trial::probe::Probes;
+        "test-switches" spawn: Spawn = trial::spawn::Spawns;
     }
 }

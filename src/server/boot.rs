@@ -5,6 +5,7 @@ use crate::log::warn;
 
 use crate::config::{Config, LogTarget, Options};
 use crate::server::budget::Budget;
+use crate::server::guards::Guards;
 use crate::server::listeners::{Listener, passed, renew, tell_passed};
 use crate::server::reload::open_log;
 use crate::server::start::{SIGNALS, StartError, system};
@@ -43,6 +44,8 @@ pub(super) struct Boot {
     /// Whoever waits for the server to be up.
     pub(super) daemon: Option<Daemon>,
     pub(super) pid_file: Option<PidFile>,
+    /// Who waits for signs of life.
+    pub(super) guards: Guards,
 }
 
 impl Boot {
@@ -77,7 +80,8 @@ impl Boot {
                 "in the background messages to stderr are lost once the server is up: write LogTarget syslog in [SERVER]"
             );
         }
-        Ok(Boot { plan, options, daemon, pid_file })
+        let guards = Guards::new(server);
+        Ok(Boot { plan, options, daemon, pid_file, guards })
     }
 }
 
@@ -103,6 +107,10 @@ fn obey_test_switches() {
     if std::env::var_os("MONKEY_TEST_WALK").is_some_and(|value| value == "1") {
         crate::sys::file::force_walk();
         crate::log::info!("MONKEY_TEST_WALK: paths are opened one component at a time");
+    }
+    if std::env::var_os("MONKEY_TEST_WATCHDOG").is_some() {
+        crate::sys::watchdog::accept_any();
+        crate::log::info!("MONKEY_TEST_WATCHDOG: any file is a watchdog");
     }
     if let Some(name) = std::env::var_os("MONKEY_TEST_TRANSPORT") {
         let known = crate::plugins::trial::transport::choose(name.as_encoded_bytes());

@@ -4,10 +4,11 @@ use std::fmt;
 
 use crate::config::{Config, Scheduler, Server};
 use crate::limits::{
-    ARENA_MIN, CONNECTIONS_MAX, CONNECTIONS_MIN, EXECUTABLE_KB, HEAD_MAX, HEADROOM, HEAP_KB, INPUT_ROOM, MISS_BYTES,
-    MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, ROOTS_MAX, STACK_SIZE, WORKER_FILES,
-    WORKERS_MAX,
+    ARENA_MIN, CONNECTIONS_MAX, CONNECTIONS_MIN, EXECUTABLE_KB, HEAD_BUFFER, HEAD_MAX, HEADROOM, HEAP_KB, INPUT_ROOM,
+    MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OTHER_FILES, OUTPUT_ROOM, PATH_ROOM, POOL_MIN, ROOTS_MAX, STACK_SIZE,
+    WATCHES_MAX, WORKER_FILES, WORKERS_MAX,
 };
+use crate::plugin::events::Watches;
 use crate::plugins::needs;
 use crate::server::addresses::Addresses;
 use crate::server::connection::Connection;
@@ -41,6 +42,12 @@ pub struct Budget {
     pub heap: usize,
     /// What the plugins take, for the process and all workers.
     pub plugins: usize,
+    /// Descriptors that the plugins of each worker can watch.
+    pub watches: usize,
+    /// Of each worker's pool the part that the plugins asked for.
+    pub buffers: usize,
+    /// Bytes of each worker's scratch area for plugins.
+    pub scratch: usize,
 }
 
 /// Why the memory can not be divided.
@@ -84,15 +91,20 @@ impl fmt::Display for BudgetError {
 
 /// The share of the buffer pool that each class of buffers takes, in sixteenths, smallest class first. Heads of slow
 /// clients are small; the largest class holds a whole gathered output.
-const POOL_SHARES: [(usize, usize); 4] = [(1024, 3), (4096, 4), (INPUT_ROOM, 5), (OUTPUT_ROOM, 4)];
+const POOL_SHARES: [(usize, usize); 4] = [(HEAD_BUFFER, 3), (4096, 4), (INPUT_ROOM, 5), (OUTPUT_ROOM, 4)];
 
 /// One buffer of each size, whatever the shares say, and the rest by shares: together never more than `bytes`, if that is
 /// at least [`POOL_MIN`].
-fn pool_classes(bytes: usize) -> [Class; 4] {
+/// `more` bytes come on top, in buffers of the two smaller classes: for heads of requests that handlers have under way.
+fn pool_classes(bytes: usize, more: usize) -> [Class; 4] {
     let rest = bytes.saturating_sub(POOL_MIN);
-    POOL_SHARES.map(|(size, share)| Class {
-        size: size as u32,
-        count: (1 + rest * share / 16 / size).min(usize::from(u16::MAX)) as u16,
+    POOL_SHARES.map(|(size, share)| {
+        let heads = match size {
+            HEAD_BUFFER => more / 3 * 2 / size,
+            4096 => more / 3 / size,
+            _ => 0,
+        };
+        Class { size: size as u32, count: (1 + rest * share / 16 / size + heads).min(usize::from(u16::MAX)) as u16 }
     })
 }
 
@@ -115,7 +127,7 @@ fn slot_bytes(server: &Server) -> usize {
 
 /// What each worker takes besides its arena and pool.
 fn worker_bytes() -> usize {
-    let scratch = INPUT_ROOM + HEAD_MAX + PATH_ROOM + OUTPUT_ROOM + EVENTS_A_TURN * 16;
+    let scratch = INPUT_ROOM + HEAD_MAX + 3 * PATH_ROOM + OUTPUT_ROOM + EVENTS_A_TURN * 16;
     let index = OpenFiles::index_bytes(OPEN_FILES_MAX) + OpenFiles::index_bytes(MISSES_MAX);
     STACK_SIZE + scratch + index + MISS_BYTES
 }
@@ -135,7 +147,8 @@ impl Budget {
         let own = EXECUTABLE_KB * 1024 + heap_bytes(configuration) + STACK_SIZE;
         let plugins = |workers: usize| {
             let needs = needs(config, workers);
-            needs.process + workers * needs.worker
+            let watches = Watches::bytes(WATCHES_MAX + needs.worker_files);
+            needs.process + workers * (needs.worker + needs.worker_buffers + needs.worker_scratch + watches)
         };
         let slot = slot_bytes(server);
         let wanted = match server.workers {
@@ -177,7 +190,8 @@ impl Budget {
         let slots = connections + HEADROOM + others;
         let share = (free - slots * slot) / workers;
         let arena = (share * 2 / 5).min(share.saturating_sub(POOL_MIN)).max(ARENA_MIN);
-        let pool = pool_classes(share - arena);
+        let needs = needs(config, workers);
+        let pool = pool_classes(share - arena, needs.worker_buffers);
         Ok(Budget {
             limit,
             workers,
@@ -190,6 +204,9 @@ impl Budget {
             fixed,
             heap: heap_bytes(configuration),
             plugins,
+            watches: WATCHES_MAX + needs.worker_files,
+            buffers: needs.worker_buffers,
+            scratch: needs.worker_scratch,
         })
     }
 
@@ -206,7 +223,7 @@ impl Budget {
     /// All of it together: never more than the ceiling.
     pub fn total(&self) -> usize {
         let table = self.slots * self.slot;
-        self.fixed + table + self.workers * (self.worker + self.arena + Pool::bytes(&self.pool))
+        self.fixed + table + self.workers * (self.worker + self.arena + Pool::bytes(&self.pool) - self.buffers)
     }
 }
 

@@ -75,6 +75,24 @@ pub(super) fn apply(
     })
 }
 
+/// What the [spawner](super::spawner) and the programs it starts give up: new rights, files outside of `Chroot`, and, where it is whom the
+/// server becomes for good, the rights of root. No sandbox: what programs need is theirs to say. Where `identity` is none they keep what
+/// the server was started with.
+pub(super) fn apply_to_spawner(config: &Config, identity: Option<&Identity>) -> io::Result<()> {
+    forbid_new_rights()?;
+    if let Some(chroot) = &config.server.chroot {
+        enter_root(chroot.dir())?;
+    }
+    if let Some(identity) = identity {
+        limit_bounding(0)?;
+        drop_to(identity).map_err(|_| io::ErrorKind::PermissionDenied)?;
+    }
+    if !is_root() {
+        limit_capabilities(0)?;
+    }
+    Ok(())
+}
+
 /// The capabilities that serving needs. `User` needs none: what it may not do was done before. Root without `User` still reads
 /// whatever it is told to serve, but writes only what is its own. Ports below 1024 may come by a reload.
 fn kept(has_user: bool) -> Capabilities {

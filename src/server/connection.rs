@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::file::body::Body;
 use crate::http::session::Session;
+use crate::plugin::handler::Client;
 use crate::plugins::Task;
 use crate::storage::pool::BufferId;
 use crate::storage::queue::{Link, Linked};
@@ -29,6 +30,8 @@ pub enum Waiting {
     Late,
     /// A plugin to come to a verdict.
     Verdict,
+    /// What a handler waits for, which has a limit for it.
+    Backend,
     /// The client to close after our last word.
     Farewell,
     /// Its turn: it had more to do than one turn allows.
@@ -47,6 +50,7 @@ impl Waiting {
             Waiting::Send => "send",
             Waiting::Late => "late",
             Waiting::Verdict => "verdict",
+            Waiting::Backend => "backend",
             Waiting::Farewell => "farewell",
             Waiting::Turn => "turn",
         }
@@ -206,6 +210,11 @@ impl Connection {
     /// The socket.
     pub fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Who is at the other end, for handlers.
+    pub fn client(&self) -> Client<'_> {
+        Client { peer: &self.peer, socket: self.socket.as_fd(), led: 0 }
     }
 
     /// The socket alone, once everything else is given back.

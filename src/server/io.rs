@@ -8,15 +8,18 @@ use crate::file::handler::Handler;
 use crate::http::clock::Clock;
 use crate::http::output::Output;
 use crate::limits::{
-    HEAD_MAX, INPUT_ROOM, LATE_MS, LINGER_MAX_MS, MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM,
+    HEAD_MAX, INPUT_ROOM, LATE_MS, LINGER_MAX_MS, MISS_BYTES, MISSES_MAX, OPEN_FILES_MAX, OUTPUT_ROOM, PATH_ROOM,
 };
+use crate::plugin::events::{Told, Watches};
+use crate::plugin::handler::Taken;
 use crate::plugin::host::Host;
-use crate::plugin::scene::RefusalFields;
+use crate::plugin::scene::{RefusalFields, Scene, Wakes};
 use crate::plugin::stats::WorkerStats;
 use crate::plugin::transport::Transport;
 use crate::plugins::Workers;
 use crate::server::budget::Budget;
 use crate::server::connection::{Connection, Flag, Kept, Waiting, Work};
+use crate::server::requests::scene;
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
@@ -30,6 +33,8 @@ const READS_A_TURN: u32 = 16;
 
 /// Milliseconds after which a client that has moved too little stalls: it gives way to others when nobody is idle.
 const STALL_MS: u32 = 1000;
+/// Connections that can be woken in one turn; when there are more all that wait are asked.
+const WAKES_A_TURN: usize = 128;
 /// Bytes of an answer taken ahead of the floor that count in later windows.
 const AHEAD_MAX: u64 = 16 * 1024;
 
@@ -40,6 +45,10 @@ pub struct Ready {
     pub readable: bool,
     /// The client ended its side or the connection broke.
     pub ended: bool,
+    /// The connection broke.
+    pub broken: bool,
+    /// Its handler was woken.
+    pub woken: bool,
 }
 
 /// What a connection's turn came to.
@@ -66,6 +75,8 @@ pub(super) enum Flow {
     Late,
     /// A plugin has to come to a verdict first.
     Later,
+    /// A handler waits for something.
+    Backend,
     /// All is sent and nothing more will be.
     Last,
     /// The connection is broken.
@@ -88,6 +99,12 @@ pub struct Io<T: Transport> {
     pub plugins: Workers,
     /// The server as a whole, for plugins.
     pub host: Arc<dyn Host>,
+    /// What the plugins watch.
+    pub watches: Watches,
+    /// Whose handlers go on.
+    pub wakes: Wakes,
+    /// The slot of the connection that is worked on next.
+    pub at: u32,
     /// What is counted.
     pub stats: Arc<WorkerStats>,
     /// Requests answered since the start; it starts again at 0 after 2^32.
@@ -97,6 +114,12 @@ pub struct Io<T: Transport> {
     pub(super) out: Output,
     pub(super) input: Region,
     pub(super) path: Region,
+    /// The path of a directory's index file.
+    pub(super) index: Region,
+    /// The path that a handler had answered in place of its own.
+    pub(super) local: Region,
+    /// For plugins.
+    pub(super) scratch: Region,
     pub(super) head: Head,
     /// Field lines that plugins add to a refusal.
     pub(super) fields: RefusalFields,
@@ -104,6 +127,8 @@ pub struct Io<T: Transport> {
     pub(super) kept_at: usize,
     /// Whether `head` is that of the connection being worked on.
     pub(super) parsed: bool,
+    /// Whether handlers are told of the end of turns.
+    turns: bool,
     /// Whether the request that is judged next was put back before.
     pub(super) again: bool,
 }
@@ -117,6 +142,7 @@ impl<T: Transport> Io<T> {
         plugins: Workers,
         host: Arc<dyn Host>,
         stats: Arc<WorkerStats>,
+        watches: Watches,
     ) -> io::Result<Io<T>> {
         let mut hasher = DefaultHasher::new();
         hasher.write(&secret());
@@ -124,6 +150,7 @@ impl<T: Transport> Io<T> {
         let table = OpenFiles::new(OPEN_FILES_MAX, budget.arena, MISSES_MAX, MISS_BYTES, seed)?;
         Ok(Io {
             transport,
+            turns: plugins.want_turns(live.config()),
             live: Arc::clone(live),
             clock: Clock::new(monotonic_ms(), wall_seconds()),
             handler: Handler::new(live, table, seed)?,
@@ -131,11 +158,17 @@ impl<T: Transport> Io<T> {
             plugins,
             host,
             stats,
+            watches,
+            wakes: Wakes::new(WAKES_A_TURN),
+            at: 0,
             answered: 0,
             stopping: false,
             out: Output::new(OUTPUT_ROOM)?,
             input: Region::new(INPUT_ROOM)?,
             path: Region::new(HEAD_MAX)?,
+            index: Region::new(PATH_ROOM)?,
+            local: Region::new(PATH_ROOM)?,
+            scratch: Region::new(budget.scratch.max(1))?,
             head: Head::new(),
             fields: RefusalFields::default(),
             kept_at: 0,
@@ -148,6 +181,12 @@ impl<T: Transport> Io<T> {
     #[cfg_attr(tuned, optimize(speed))]
     pub fn drive(&mut self, connection: &mut Connection, ready: Ready) -> Next {
         self.again = connection.session.was_put_back();
+        // A client that ends its side while its answer is being made has left. One that ended it with its request may well wait.
+        let leaves = ready.broken || ready.ended && !connection.is(Flag::Ended) && connection.is(Flag::Answers);
+        let is_made = matches!(connection.waiting, Waiting::Backend | Waiting::Turn);
+        if leaves && is_made && !connection.session.is_tunnel() {
+            return Next::Close;
+        }
         if ready.readable {
             connection.set(Flag::Readable, true);
         }
@@ -156,6 +195,9 @@ impl<T: Transport> Io<T> {
         }
         if connection.is(Flag::Leaving) {
             return self.drain(connection);
+        }
+        if connection.session.is_tunnel() {
+            return if ready.broken || self.stopping { Next::Close } else { self.drive_tunnel(connection) };
         }
         if connection.waiting == Waiting::Late {
             // Also when the client has ended its side: closing now would tell it what the answer is.
@@ -170,8 +212,8 @@ impl<T: Transport> Io<T> {
         let mut kept = None;
         if connection.is_sending() {
             if connection.is(Flag::Answers) {
-                // The handler's request is told of when it is answered.
-                kept = Some(self.restore(connection));
+                // The handler's request is told of when it is answered. Its buffer stays its own: another may not be free by then.
+                kept = Some(self.copy_kept(connection));
                 self.kept_at = 0;
             }
             let head = usize::from(connection.head);
@@ -179,11 +221,13 @@ impl<T: Transport> Io<T> {
             if let Some(len) = &mut kept
                 && connection.head == 0
             {
+                self.drop_input(connection);
                 self.input.copy_within(head.min(*len)..*len, 0);
                 *len = len.saturating_sub(head);
             }
             match flow {
                 Flow::Blocked => return self.park(connection, kept.unwrap_or(0), Waiting::Send),
+                Flow::Backend => return self.park(connection, kept.unwrap_or(0), Waiting::Backend),
                 Flow::Turn if kept.is_none() => return Next::Wait(Waiting::Turn, connection.since),
                 Flow::Turn => return self.park(connection, kept.unwrap_or(0), Waiting::Turn),
                 Flow::Failed => return Next::Close,
@@ -194,15 +238,20 @@ impl<T: Transport> Io<T> {
                 Flow::Starved | Flow::Last | Flow::Late | Flow::Later => {}
             }
         }
+        if kept.is_some() {
+            self.drop_input(connection);
+        }
         let answered = connection.requests;
+        let mut woken = ready.woken;
         let mut len = match kept {
             Some(len) => len,
             None => self.restore(connection),
         };
         for _ in 0..READS_A_TURN {
-            if len > usize::from(connection.head) || connection.session.is_complete() {
+            let woken = std::mem::take(&mut woken) && connection.session.in_body() && connection.has_task();
+            if len > usize::from(connection.head) || connection.session.is_complete() || woken {
                 let flow;
-                (flow, len) = self.requests(connection, len);
+                (flow, len) = self.requests(connection, len, woken);
                 match flow {
                     Flow::Starved => {}
                     Flow::Blocked => return self.park(connection, len, Waiting::Send),
@@ -210,6 +259,7 @@ impl<T: Transport> Io<T> {
                     Flow::Late if !connection.is_sending() => return self.park(connection, 0, Waiting::Late),
                     Flow::Late => return self.park(connection, len, Waiting::Late),
                     Flow::Later => return self.park(connection, len, Waiting::Verdict),
+                    Flow::Backend => return self.park(connection, len, Waiting::Backend),
                     Flow::Last => return self.finish(connection, len),
                     Flow::Failed => return Next::Close,
                 }
@@ -244,8 +294,85 @@ impl<T: Transport> Io<T> {
         self.park(connection, len, Waiting::Turn)
     }
 
+    /// The turn of a connection that a handler has made a tunnel: each direction goes as far as it can, whatever holds the other up.
+    fn drive_tunnel(&mut self, connection: &mut Connection) -> Next {
+        let mut len = self.restore(connection);
+        let mut waiting = match self.pump(connection) {
+            Flow::Failed => return Next::Close,
+            Flow::Blocked => Waiting::Send,
+            Flow::Turn => Waiting::Turn,
+            _ if !connection.has_task() => return self.finish(connection, 0),
+            _ => Waiting::Backend,
+        };
+        for reads in 0..=READS_A_TURN {
+            if len > 0 {
+                let Some(task) = connection.task() else { return Next::Close };
+                let data = self.input.get(..len).unwrap_or_default();
+                match self.plugins.take(task, data, &mut scene!(self), None) {
+                    Taken::Bytes(used) | Taken::Wait(used) => {
+                        self.input.copy_within(used.min(len)..len, 0);
+                        len = len.saturating_sub(used);
+                    }
+                    Taken::Refuse(_) | Taken::Enough => return Next::Close,
+                }
+            }
+            if len > 0 || !connection.is(Flag::Readable) {
+                break;
+            }
+            if reads == READS_A_TURN {
+                waiting = Waiting::Turn;
+                break;
+            }
+            let end = self.input_end(0);
+            let room = self.input.get_mut(..end).unwrap_or_default();
+            let room_len = room.len();
+            match self.transport.read(connection.socket(), room) {
+                Ok(0) => {
+                    connection.set(Flag::Readable, false);
+                    if let Some(task) = connection.task() {
+                        self.plugins.finish(task, &mut scene!(self));
+                    }
+                }
+                Ok(count) => {
+                    connection.set(Flag::Readable, count == room_len || !T::EXHAUSTS || connection.is(Flag::Ended));
+                    len = count;
+                }
+                Err(Errno::AGAIN) => connection.set(Flag::Readable, false),
+                Err(Errno::INTR) => {}
+                Err(_) => return Next::Close,
+            }
+        }
+        self.park(connection, len, waiting)
+    }
+
+    /// Tells a plugin what happened to a descriptor that it watches.
+    pub fn tell(&mut self, told: Told) {
+        let mut scene = scene!(self);
+        self.plugins.event(told, &mut scene);
+    }
+
+    /// Tells the plugins that a turn ends. Returns after how many milliseconds at most they want the next one.
+    #[inline(always)]
+    pub fn turn(&mut self) -> Option<u32> {
+        let hooks = self.plugins.turn(self.clock.now());
+        if !self.turns {
+            return hooks;
+        }
+        let handlers = self.plugins.turn_of_handlers(&mut scene!(self));
+        hooks.into_iter().chain(handlers).min()
+    }
+
+    /// Another configuration is in force.
+    pub fn reconfigure(&mut self, live: Arc<Live>) {
+        self.live = live;
+        self.handler.reconfigure(&self.live);
+        self.plugins.reconfigure(&self.live);
+        self.turns |= self.plugins.want_turns(self.live.config());
+    }
+
     /// How far the scratch buffer may be filled that holds `len` bytes: no further than what a client leaves unused could be
     /// put by, as long as there is a choice. The largest buffers are for output.
+    #[inline(always)]
     fn input_end(&self, len: usize) -> usize {
         let free = if self.pool.lent() == 0 { INPUT_ROOM } else { self.pool.largest_free(INPUT_ROOM) };
         if free > len { free } else { INPUT_ROOM }
@@ -380,6 +507,7 @@ impl<T: Transport> Io<T> {
 
     /// All that arrived is worked off: says what the connection waits for.
     /// `answered` is how many requests had been answered when this turn began.
+    #[inline(always)]
     fn rest(&mut self, connection: &mut Connection, len: usize, answered: u32) -> Next {
         if connection.session.in_body() {
             return self.park(connection, len, Waiting::Body);
@@ -408,10 +536,10 @@ impl<T: Transport> Io<T> {
         if self.save(connection, len) { Next::Wait(waiting, since) } else { Next::Unsaved(len, waiting, since) }
     }
 
-    /// Keeps the first `len` bytes of the scratch buffer with the connection. False = no buffer is free.
+    /// Keeps the first `len` bytes of the scratch buffer with the connection, unless they are kept already. False = no buffer is free.
     pub fn save(&mut self, connection: &mut Connection, len: usize) -> bool {
         let bytes = self.input.get(..len).unwrap_or_default();
-        if bytes.is_empty() {
+        if bytes.is_empty() || connection.input.is_some() {
             return true;
         }
         let (Some(buffer), Ok(len)) = (self.pool.take(len), u16::try_from(len)) else { return false };
@@ -425,15 +553,21 @@ impl<T: Transport> Io<T> {
     /// Brings a connection's kept input back into the scratch buffer.
     #[inline(always)]
     fn restore(&mut self, connection: &mut Connection) -> usize {
+        let len = self.copy_kept(connection);
+        self.drop_input(connection);
+        len
+    }
+
+    /// Copies a connection's kept input into the scratch buffer.
+    #[inline(always)]
+    fn copy_kept(&mut self, connection: &Connection) -> usize {
         // Whatever was parsed last belongs to another connection.
         self.parsed = false;
-        let Some(Kept { buffer, len }) = connection.input.take() else { return 0 };
-        let len = usize::from(len);
-        let bytes = self.pool.get(&buffer);
-        if let (Some(place), Some(bytes)) = (self.input.get_mut(..len), bytes.get(..len)) {
+        let Some(Kept { buffer, len }) = &connection.input else { return 0 };
+        let len = usize::from(*len);
+        if let (Some(place), Some(bytes)) = (self.input.get_mut(..len), self.pool.get(buffer).get(..len)) {
             place.copy_from_slice(bytes);
         }
-        self.pool.give(buffer);
         len
     }
 

@@ -12,12 +12,13 @@ use std::os::fd::AsFd;
 
 use crate::log::{error, info, warn};
 
+use crate::plugins;
 use crate::server::boot::{Boot, Plan};
 use crate::server::link::{Link, Word};
 use crate::server::reload::{listens_as, open_log};
 use crate::server::start::{StartError, system};
 use crate::sys::Errno;
-use crate::sys::child::{End, fork, kill, reap, report_ends};
+use crate::sys::child::{End, fork, kill, reap, report_ends, wait_for};
 use crate::sys::clock::monotonic_us;
 use crate::sys::epoll::{Epoll, Events, Interest};
 use crate::sys::image::release_pages;
@@ -38,6 +39,9 @@ const FIRST_PAUSE_MS: u64 = 100;
 const LONGEST_PAUSE_MS: u64 = 5_000;
 /// What a server that is to end gets beyond its own `Timeout`, milliseconds.
 const GRACE_MS: u64 = 3_000;
+
+/// How long the next server waits for what plugins do after a death, milliseconds.
+const AFTERMATH_MS: u32 = 1_000;
 
 /// A server that was started.
 struct Child {
@@ -78,6 +82,10 @@ struct Keeper<'a> {
     stop_at: Option<u64>,
     /// Why there is no server.
     failure: Option<StartError>,
+    /// The last server died, and no other one was started since.
+    after_death: bool,
+    /// A process that does what plugins have to do when a server has died.
+    aftermath: Option<u32>,
 }
 
 #[inline(never)]
@@ -108,6 +116,8 @@ pub(super) fn keep(boot: &mut Boot) -> Result<Option<Link>, StartError> {
         reloading: false,
         stop_at: None,
         failure: None,
+        after_death: false,
+        aftermath: None,
     };
     match keeper.run().map_err(|errno| StartError::System("the keeper's event loop failed", errno.into()))? {
         Some(link) => Ok(Some(link)),
@@ -126,6 +136,7 @@ impl Keeper<'_> {
                 match self.start() {
                     Ok(Started::Here(link)) => {
                         self.boot.pid_file = None;
+                        self.boot.guards.leave();
                         if let Some(plan) = wanted {
                             self.boot.plan = plan;
                             self.boot.plan.closed.clear();
@@ -157,6 +168,10 @@ impl Keeper<'_> {
                 self.running.iter().copied().for_each(kill);
             }
         }
+        self.wait_for_aftermath();
+        if plugins::has_aftermath(&self.boot.plan.config) {
+            plugins::aftermath(&self.boot.plan.config, self.failure.is_some());
+        }
         if let Some(pid_file) = self.boot.pid_file.take() {
             let _ = pid_file.remove();
         }
@@ -177,12 +192,16 @@ impl Keeper<'_> {
     /// Starts a server; returns in it too.
     fn start(&mut self) -> io::Result<Started> {
         self.start_at = None;
+        // What it does is not to come after what the next server does.
+        self.wait_for_aftermath();
+        let after_death = self.after_death;
         let (reader, words) = io::pipe()?;
         let keeper = std::process::id();
         let Some(pid) = fork()? else {
             let _ = unblock(&[Signal::Child]);
-            return Ok(Started::Here(Link { keeper, words }));
+            return Ok(Started::Here(Link { keeper, words, after_death }));
         };
+        self.after_death = false;
         self.running.push(pid);
         let child = Child { pid, words: reader, since: now_ms() };
         if let Err(errno) = self.epoll.add(child.words.as_fd(), Interest::Read, u64::from(pid)) {
@@ -198,7 +217,7 @@ impl Keeper<'_> {
             self.stop_at = Some(now_ms());
         } else if by_reload {
             error!("reload refused: cannot start another server: {error}");
-            self.reload_is_over();
+            self.reload_is_over(true);
             if self.server.is_none() {
                 self.start_later();
             }
@@ -242,6 +261,7 @@ impl Keeper<'_> {
     /// Has every server end in order.
     fn stop(&mut self) {
         if self.stop_at.is_none() {
+            self.boot.guards.dismiss();
             if let Some(notifier) = &self.notifier {
                 let _ = notifier.stopping();
             }
@@ -275,14 +295,41 @@ impl Keeper<'_> {
             }
         } else if self.next.take_if(|next| next.child.pid == pid).is_some() && self.stop_at.is_none() {
             error!("reload refused: the new server did not come up: {end}");
-            self.reload_is_over();
+            self.reload_is_over(true);
             if self.server.is_none() {
+                self.begin_aftermath();
                 self.start_later();
             }
         }
     }
 
+    /// Has plugins do what they have to when a server has died: in a process of its own, for this one stays as small as it is.
+    fn begin_aftermath(&mut self) {
+        self.after_death = true;
+        if !plugins::has_aftermath(&self.boot.plan.config) {
+            return;
+        }
+        match fork() {
+            Ok(Some(pid)) => self.aftermath = Some(pid),
+            Ok(None) => {
+                plugins::aftermath(&self.boot.plan.config, true);
+                std::process::exit(0);
+            }
+            Err(error) => error!("what follows the death of a server is left undone: {error}"),
+        }
+    }
+
+    fn wait_for_aftermath(&mut self) {
+        if let Some(pid) = self.aftermath.take() {
+            wait_for(pid, AFTERMATH_MS);
+        }
+    }
+
     fn died(&mut self, server: &Child, end: End) {
+        // What the one that takes over has begun is not to be undone.
+        if self.next.is_none() {
+            self.begin_aftermath();
+        }
         let lived = now_ms().saturating_sub(server.since);
         if lived >= LONG_LIFE_MS {
             self.pause = 0;
@@ -293,7 +340,7 @@ impl Keeper<'_> {
         if self.reloading && self.next.is_none() && self.wanted.is_none() {
             // It may have been the new configuration that it died of: that is not to be tried again unasked.
             error!("reload refused: the server died before it was done");
-            self.reload_is_over();
+            self.reload_is_over(true);
         }
     }
 
@@ -314,7 +361,10 @@ impl Keeper<'_> {
                 Word::Up if of_next => self.hand_over(),
                 Word::Up => self.is_up(),
                 Word::HandOver => self.plan_another(),
-                Word::Refused => self.reload_is_over(),
+                Word::Refused => self.reload_is_over(true),
+                // One that is to take over is not in charge yet.
+                Word::Alive if of_next => {}
+                Word::Alive => self.boot.guards.feed(self.notifier.as_ref()),
                 Word::Reloaded => {
                     // What the next server is started with, should this one die.
                     let server = &self.boot.plan.config.server;
@@ -326,7 +376,7 @@ impl Keeper<'_> {
                         let _ = open_log(&config.server);
                         self.boot.plan.config = config;
                     }
-                    self.reload_is_over();
+                    self.reload_is_over(false);
                 }
             }
         }
@@ -345,7 +395,7 @@ impl Keeper<'_> {
             return self.stop();
         }
         if let Some(notifier) = &self.notifier {
-            let _ = notifier.ready_as_main();
+            let _ = notifier.ready_as_main(false);
         }
     }
 }
@@ -362,6 +412,7 @@ enum Started {
 mod tests {
     use super::*;
     use crate::config::{Options, load};
+    use crate::server::guards::Guards;
     use crate::sys::testing::Dir;
 
     #[test]
@@ -369,7 +420,7 @@ mod tests {
         let dir = Dir::new();
         let options = Options { one_shot: Some(dir.path().to_path_buf()), port: Some(0), ..Options::default() };
         let plan = Plan::new(load(&options).unwrap().0, 0, &[]);
-        let mut boot = Boot { plan: plan.unwrap(), options, daemon: None, pid_file: None };
+        let mut boot = Boot { plan: plan.unwrap(), options, daemon: None, pid_file: None, guards: Guards::default() };
         let mut keeper = Keeper {
             boot: &mut boot,
             notifier: None,
@@ -385,6 +436,8 @@ mod tests {
             reloading: true,
             stop_at: None,
             failure: None,
+            after_death: false,
+            aftermath: None,
         };
         for by_reload in [false, true] {
             keeper.start_at = None;

@@ -3,6 +3,10 @@
 use std::io::{self, PipeWriter, Write};
 
 use crate::sys::child::end_with_parent;
+use crate::sys::signal::Signal;
+
+/// How a server is told to end because another one has taken over what it has; every other end is a SIGTERM.
+pub(super) const HANDED_OVER: Signal = Signal::Quit;
 
 /// What a server has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +20,16 @@ pub(super) enum Word {
     Refused = b'n',
     /// The new configuration is good, and takes another server.
     HandOver = b'h',
+    /// Every worker makes progress.
+    Alive = b'a',
 }
 
 impl Word {
     /// The word of a byte that came up.
     pub(super) fn of(byte: u8) -> Option<Word> {
-        [Word::Up, Word::Reloaded, Word::Refused, Word::HandOver].into_iter().find(|word| *word as u8 == byte)
+        [Word::Up, Word::Reloaded, Word::Refused, Word::HandOver, Word::Alive]
+            .into_iter()
+            .find(|word| *word as u8 == byte)
     }
 }
 
@@ -31,6 +39,8 @@ pub(super) struct Link {
     /// The keeper's process id.
     pub(super) keeper: u32,
     pub(super) words: PipeWriter,
+    /// The server before this one died.
+    pub(super) after_death: bool,
 }
 
 impl Link {

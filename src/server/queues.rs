@@ -41,6 +41,7 @@ pub struct Queues {
     send: Queue,
     late: Queue,
     verdict: Queue,
+    backend: Queue,
     farewell: Queue,
     turn: Queue,
     body_holding: Queue,
@@ -71,6 +72,7 @@ impl Queues {
             send: Queue::default(),
             late: Queue::default(),
             verdict: Queue::default(),
+            backend: Queue::default(),
             farewell: Queue::default(),
             turn: Queue::default(),
             body_holding: Queue::default(),
@@ -97,6 +99,7 @@ impl Queues {
             (Waiting::Send, true) => Some(&mut self.send_holding),
             (Waiting::Late, _) => Some(&mut self.late),
             (Waiting::Verdict, _) => Some(&mut self.verdict),
+            (Waiting::Backend, _) => Some(&mut self.backend),
             (Waiting::Farewell, _) => Some(&mut self.farewell),
             (Waiting::Turn, _) => Some(&mut self.turn),
         }
@@ -109,6 +112,7 @@ impl Queues {
             Waiting::Late => LATE_MS,
             Waiting::Verdict => VERDICT_MS,
             Waiting::Body | Waiting::Send => self.limits.window,
+            Waiting::Backend => u32::MAX / 2,
             Waiting::Adoption | Waiting::Silent | Waiting::Head | Waiting::Turn => self.limits.timeout,
         }
     }
@@ -135,7 +139,7 @@ impl Queues {
             queue.push_back(view, index);
         }
         let end = since.wrapping_add(self.limit(waiting));
-        if self.next.is_none_or(|next| before(end, next)) {
+        if waiting != Waiting::Backend && self.next.is_none_or(|next| before(end, next)) {
             self.next = Some(end);
         }
     }
@@ -210,6 +214,11 @@ impl Queues {
         (self.verdict.front(), self.verdict.len())
     }
 
+    /// The first of those who wait for what a handler waits for, and how many they are.
+    pub fn backend(&self) -> (Option<u32>, u32) {
+        (self.backend.front(), self.backend.len())
+    }
+
     /// The first that stalls of those in a body or an answer, and how many more there are at least. They give way when nobody is
     /// idle.
     pub fn stalled(&self, view: &mut View<Connection>, stalls: impl Fn(&Connection) -> bool) -> (Option<u32>, u32) {
@@ -266,7 +275,7 @@ impl Queues {
     }
 
     /// How many wait for what.
-    pub fn counts(&self) -> [(Waiting, u32); 11] {
+    pub fn counts(&self) -> [(Waiting, u32); 12] {
         let counts = [
             (Waiting::Silent, &self.silent),
             (Waiting::Head, &self.head),
@@ -277,6 +286,7 @@ impl Queues {
             (Waiting::Send, &self.send_holding),
             (Waiting::Late, &self.late),
             (Waiting::Verdict, &self.verdict),
+            (Waiting::Backend, &self.backend),
             (Waiting::Farewell, &self.farewell),
             (Waiting::Turn, &self.turn),
         ];

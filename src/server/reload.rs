@@ -1,6 +1,7 @@
 //! SIGHUP: another configuration without a restart.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::log::{Level, error, info, warn};
 
@@ -12,6 +13,7 @@ use crate::server::confine;
 use crate::server::link::Word;
 use crate::server::listeners::{addresses_of, adjust_all, reopen};
 use crate::server::scheduler::Scheduler;
+use crate::server::spawner::Spawner;
 use crate::sys::clock::monotonic_us;
 use crate::sys::heap;
 use crate::vhost::live::Live;
@@ -51,6 +53,11 @@ fn tell(findings: &[Diagnostic]) {
     }
 }
 
+/// Whether a key is about what the keeper holds for all of its servers: that takes a restart of the keeper.
+pub(super) fn is_keepers(key: &str) -> bool {
+    ["PidFile", "Watchdog", "WatchdogTimeout"].contains(&key)
+}
+
 /// Whether two configurations listen at the same places, in the same order.
 pub(super) fn listens_as(one: &Server, other: &Server) -> bool {
     let (one, other) = (&one.listen, &other.listen);
@@ -65,8 +72,9 @@ impl Scheduler {
             let _ = notifier.reloading(monotonic_us());
         }
         let word = self.try_reload();
+        self.shared.faults.reload.store(word != Word::Reloaded, Ordering::Relaxed);
         if let Some(notifier) = &self.notifier {
-            let _ = notifier.ready();
+            let _ = notifier.ready(word == Word::Refused);
         }
         if let Some(keeper) = &self.keeper {
             keeper.say(word);
@@ -87,7 +95,7 @@ impl Scheduler {
         let grown = heap::held().saturating_sub(before);
         let old = self.shared.live();
         let mut keys: Vec<&'static str> = old.config().server.needs_restart(&config.server).collect();
-        let kept = self.keeper.is_some() && !keys.contains(&"PidFile");
+        let kept = self.keeper.is_some() && !keys.iter().any(|key| is_keepers(key));
         let same = listens_as(&old.config().server, &config.server);
         // A keeper holds every socket.
         if !same && (self.keeper.is_some() || config.server.scheduler == Mode::ReusePort) {
@@ -98,6 +106,9 @@ impl Scheduler {
         // They can not refuse it themselves, as a plugin with hooks can.
         if !self.handlers.covers(handlers_need(&config, self.host.workers())) {
             keys.push("memory of a handler");
+        }
+        if !Spawner::suffices(self.spawner.as_ref(), old.config(), &config, self.host.workers()) {
+            keys.push("programs to be started");
         }
         if heap_bytes(grown) > self.heap {
             if !kept {

@@ -13,7 +13,7 @@ use crate::plugin::scene::Scene;
 use crate::plugin::transport::Transport;
 use crate::plugins::Task;
 use crate::server::connection::{Connection, Flag, Work};
-use crate::server::handling::{begin, respond, takes_body};
+use crate::server::handling::{Sources, begin, respond, takes_body};
 use crate::server::io::{Flow, Io};
 use crate::server::sending::hold;
 use crate::vhost::request::{Refused, Request, connection_line};
@@ -55,6 +55,11 @@ macro_rules! scene {
             out: &mut $io.out,
             pool: &mut $io.pool,
             host: &*$io.host,
+            watches: &mut $io.watches,
+            scratch: &mut $io.scratch,
+            wakes: &mut $io.wakes,
+            connection: $io.at,
+            client: None,
             again: false,
             last: false,
         }
@@ -64,12 +69,15 @@ pub(super) use scene;
 
 impl<T: Transport> Io<T> {
     /// Answers the requests in the first `len` bytes of the scratch buffer. What must be kept is moved to its start; returns
-    /// how many bytes that are.
+    /// how many bytes that are. `woken` = the handler that takes the body may go on with its answer, whether or not more of it came.
     #[cfg_attr(tuned, optimize(speed))]
     #[inline(always)]
-    pub(super) fn requests(&mut self, connection: &mut Connection, len: usize) -> (Flow, usize) {
+    pub(super) fn requests(&mut self, connection: &mut Connection, len: usize, woken: bool) -> (Flow, usize) {
         let mut progress = Progress { head: 0, used: usize::from(connection.head), len };
-        let flow = self.work_off(connection, &mut progress);
+        let flow = match if woken { self.take_body(connection, 0, &mut progress) } else { None } {
+            Some(flow) => flow,
+            None => self.work_off(connection, &mut progress),
+        };
         let Progress { head, used, len } = progress;
         let kept = usize::from(connection.head);
         if kept + len - used > 0 {
@@ -151,7 +159,7 @@ impl<T: Transport> Io<T> {
         if self.out.overflowed() {
             match reply {
                 Reply::Body(body) | Reply::Late(body) => self.handler.drop_body(body, &mut self.pool),
-                Reply::Task(task) => self.plugins.release(task, &mut self.pool),
+                Reply::Task(task) => self.plugins.release(task, &mut scene!(self)),
                 Reply::Later | Reply::Close => {}
             }
             self.out.truncate(start);
@@ -187,6 +195,7 @@ impl<T: Transport> Io<T> {
     }
 
     /// Whether a connection goes on after the request just parsed, which is counted.
+    #[inline(always)]
     fn persists(&mut self, connection: &mut Connection) -> bool {
         let server = &self.live.config().server;
         connection.requests = connection.requests.saturating_add(1);
@@ -240,7 +249,11 @@ impl<T: Transport> Io<T> {
                             redirect_site(&mut scene, &request, to);
                             Reply::Body(Body::Nothing)
                         }
-                        None => respond(&mut self.plugins, handler, &mut scene, &request),
+                        None => {
+                            let mut from =
+                                Sources { plugins: &mut self.plugins, files: handler, index: &mut self.index };
+                            respond(&mut from, &mut scene, &request, connection.client())
+                        }
                     },
                     Verdict::Refuse(status) => {
                         Reply::Body(handler.fail_request(&mut scene, &request, status, self.fields.bytes()))
@@ -271,10 +284,8 @@ impl<T: Transport> Io<T> {
             connection.set(Flag::Last, true);
         }
         let (status, length) = match &reply {
-            Reply::Body(Body::Ready { entry }) => {
-                handler.table().entry(*entry).map_or((0, None), |entry| (entry.status, Some(entry.size)))
-            }
-            Reply::Body(_) | Reply::Late(_) => scene.out.answer(),
+            Reply::Body(body) => handler.answer_of(body).unwrap_or_else(|| scene.out.answer()),
+            Reply::Late(_) => scene.out.answer(),
             Reply::Later => {
                 // It was not answered, and comes again.
                 connection.requests -= 1;
@@ -322,7 +333,8 @@ impl<T: Transport> Io<T> {
                 false => self.plugins.request(&mut scene, request, &connection.peer, &mut self.fields),
             };
             if verdict == Verdict::Continue && taken {
-                match begin(&mut self.plugins, &mut scene, request, true) {
+                let mut from = Sources { plugins: &mut self.plugins, files: &mut self.handler, index: &mut self.index };
+                match begin(&mut from, &mut scene, request, connection.client(), true) {
                     Handling::Begun(task) => {
                         connection.work = Work::Task(task);
                         connection.head = head.len() as u16;
@@ -371,29 +383,38 @@ impl<T: Transport> Io<T> {
 
     /// Gives the next `len` bytes of a body to whoever takes it.
     fn take_body(&mut self, connection: &mut Connection, len: usize, progress: &mut Progress) -> Option<Flow> {
+        self.kept_at = progress.head;
+        let kept = progress.head..progress.head + usize::from(connection.head);
         let Some(task) = connection.task() else {
             connection.session.took(len);
             progress.used += len;
             return None;
         };
+        let head = self.input.get(kept).unwrap_or_default();
+        let wanted = self.plugins.wants_request(task) && parse_head(head, &mut self.head).is_ok();
         let data = self.input.get(progress.used..progress.used + len).unwrap_or_default();
         let mut scene = scene!(self);
-        let taken = self.plugins.take(task, data, &mut scene);
+        let request = match wanted {
+            true => Request::route(scene.live, &self.head, head, &mut self.path, true).ok(),
+            false => None,
+        };
+        let taken = self.plugins.take(task, data, &mut scene, request.as_ref());
         let last = scene.last;
         let count = match taken {
-            Taken::Bytes(count) => count.min(len),
-            Taken::Enough => len,
+            Taken::Bytes(count) | Taken::Wait(count) => count.min(len),
+            Taken::Enough | Taken::Refuse(_) => len,
         };
         connection.session.took(count);
         progress.used += count;
         if taken == Taken::Enough || last {
             connection.set(Flag::Last, true);
         }
-        if taken == Taken::Enough {
-            self.kept_at = progress.head;
-            self.end_task(connection);
-        } else if count == len {
-            return None;
+        match taken {
+            Taken::Refuse(status) => return Some(self.refuse_task(connection, status)),
+            Taken::Enough => self.end_task(connection),
+            Taken::Wait(_) => return Some(self.wait_for_backend(connection)),
+            Taken::Bytes(_) if count == len => return None,
+            Taken::Bytes(_) => {}
         }
         match self.send(connection, false) {
             Flow::Starved if !connection.has_task() => Some(Flow::Last),
@@ -425,22 +446,6 @@ impl<T: Transport> Io<T> {
             },
             flow => Some(flow),
         }
-    }
-
-    /// A handler has given its whole answer: tells of it. The head of its request stands at `kept_at` in the input.
-    pub(super) fn end_task(&mut self, connection: &mut Connection) {
-        let Some(answer) = connection.task().map(|task| self.plugins.answer(task)) else { return };
-        self.release_task(connection);
-        let bytes = self.input.get(self.kept_at..self.kept_at + usize::from(connection.head)).unwrap_or_default();
-        connection.head = 0;
-        self.parsed = false;
-        self.stats.answer(answer.status);
-        let scene = scene!(self);
-        let routed = match parse_head(bytes, &mut self.head) {
-            Ok(_) => Request::route(scene.live, &self.head, bytes, &mut self.path, true).ok(),
-            Err(_) => None,
-        };
-        self.plugins.served(&scene, routed.as_ref(), &connection.peer, answer);
     }
 
     /// Answers the request whose head was kept until nothing more of its body was to be read.
@@ -498,15 +503,6 @@ impl<T: Transport> Io<T> {
         match self.send(connection, false) {
             Flow::Starved => Flow::Last,
             flow => flow,
-        }
-    }
-
-    pub(super) fn release_task(&mut self, connection: &mut Connection) {
-        connection.set(Flag::Answers, false);
-        if connection.has_task()
-            && let Work::Task(task) = std::mem::take(&mut connection.work)
-        {
-            self.plugins.release(task, &mut self.pool);
         }
     }
 }

@@ -46,7 +46,8 @@ impl Rig {
         let own = plugins.worker(0, &live).expect("plugins");
         let host: Arc<dyn Host> = Arc::new(Nobody::new(Arc::clone(&live)));
         plugins.run(&host, &mut Watches::new(None, 0, 0, 0)).expect("plugins");
-        let mut io = Io::new(Loopback, &live, &budget, own, host, Arc::default()).expect("a worker's memory");
+        let mut io = Io::new(Loopback, &live, &budget, own, host, Arc::default(), Watches::new(None, 0, 0, 0))
+            .expect("a worker's memory");
         let now = io.clock.now();
         io.clock.set_wall(wall_seconds());
         Rig {
@@ -94,7 +95,7 @@ impl Rig {
 
     /// Does what a worker does when epoll reports the connection, again for as long as it waits for its turn.
     pub fn drive(&mut self) {
-        let mut ready = Ready { readable: true, ended: with(|wire| wire.ended) };
+        let mut ready = Ready { readable: true, ended: with(|wire| wire.ended), broken: false, woken: false };
         while let Some(connection) = &mut self.connection {
             let next = self.io.drive(connection, ready);
             if !self.settle(next) {

@@ -18,7 +18,8 @@ use landlock::{
 };
 
 use crate::config::Config;
-use crate::config::plugins::written;
+use crate::config::plugins::backend::Address;
+use crate::config::plugins::{reached, written};
 use crate::sys::passwd::accounts;
 
 /// The rights this server was written for: those that later kernels add stay as they are (6.12 has all of these).
@@ -46,6 +47,8 @@ struct Plan {
     write: Vec<Place>,
     /// TCP ports that may be listened on, sorted.
     ports: Vec<u16>,
+    /// TCP ports that may be connected to, at whatever address, sorted.
+    connect: Vec<u16>,
 }
 
 impl Plan {
@@ -75,9 +78,12 @@ impl Plan {
                 plan.write.push(Place { path, key });
             }
         }
-        plan.ports = config.server.listen.iter().map(|listen| listen.port).collect();
-        plan.ports.sort_unstable();
-        plan.ports.dedup();
+        plan.ports = sorted(config.server.listen.iter().map(|listen| listen.port));
+        plan.connect = sorted(reached(config).into_iter().filter_map(|address| match address {
+            Address::Net(address) => Some(address.port()),
+            // The kernel leaves sockets with names to the rights of their files.
+            Address::Local(_) => None,
+        }));
         plan
     }
 
@@ -118,6 +124,13 @@ impl Plan {
             };
         }
     }
+}
+
+fn sorted(ports: impl Iterator<Item = u16>) -> Vec<u16> {
+    let mut ports: Vec<u16> = ports.collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 /// The directory to allow so that whatever comes to lie at `root` can be read.
@@ -194,6 +207,9 @@ impl Sandbox {
         if plan.ports.iter().any(|port| !allowed.ports.contains(port)) {
             need("Listen");
         }
+        if plan.connect.iter().any(|port| !allowed.connect.contains(port)) {
+            need("port of a server behind this one");
+        }
     }
 }
 
@@ -223,6 +239,9 @@ fn restrict(plan: &Plan, removes_in: &[BorrowedFd<'_>]) -> Result<RestrictionSta
     for port in &plan.ports {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
     }
+    for port in &plan.connect {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
     rules.restrict_self()
 }
 
@@ -246,6 +265,9 @@ impl fmt::Display for Plan {
         f.write_str("may listen on TCP ports")?;
         for port in &self.ports {
             write!(f, " {port}")?;
+        }
+        for (number, port) in self.connect.iter().enumerate() {
+            write!(f, "{} {port}", if number == 0 { ", connect to" } else { "" })?;
         }
         f.write_str(" and read below")?;
         for place in &self.read {
@@ -373,6 +395,11 @@ mod tests {
         assert_eq!(needs("  Listen 82\n", "  DocumentRoot ../b/root\n"), ["DocumentRoot", "Listen"]);
         assert_eq!(needs("  Listen 80\n", "  DocumentRoot ../a/root\n  Alias /x ../b/root\n"), ["Alias"]);
         assert_eq!(needs("  Listen 80\n  UserDir www\n", "  DocumentRoot ../a/root\n"), ["UserDir"]);
+        #[cfg(feature = "plugin-proxy")]
+        assert_eq!(
+            needs("  Listen 80\n", "  DocumentRoot ../a/root\n[HANDLERS]\n  Match x proxy /run/x 10.0.0.1:9 [::1]:9\n"),
+            ["port of a server behind this one"]
+        );
     }
 
     #[test]
@@ -383,10 +410,16 @@ mod tests {
             let [free, other] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
             let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
             let (mine, theirs) = (port(&free), port(&other));
+            #[cfg(feature = "plugin-proxy")]
+            let behind = TcpListener::bind("127.0.0.1:0").unwrap();
             let kept = fs::File::options().append(true).open(dir.join("secret")).unwrap();
             let pid_file = PidFile::create(&dir.join("run/pid")).unwrap();
             drop(free);
-            let config = config(&dir, &format!("  Listen {mine}\n"), "  DocumentRoot ../a/root\n");
+            #[allow(unused_mut)] // Where nothing connects anywhere.
+            let mut host = String::from("  DocumentRoot ../a/root\n");
+            #[cfg(feature = "plugin-proxy")]
+            host.push_str(&format!("[HANDLERS]\n  Match x proxy {}\n", behind.local_addr().unwrap()));
+            let config = config(&dir, &format!("  Listen {mine}\n"), &host);
             crate::sys::confine::forbid_new_rights().unwrap();
             let Some(sandbox) = Sandbox::enforce(&config, &[pid_file.directory()]).unwrap() else {
                 println!("SKIPPED: the kernel has no landlock");
@@ -410,6 +443,8 @@ mod tests {
             std::io::Write::write_all(&mut &kept, b"x").unwrap();
             pid_file.remove().unwrap();
             assert!(!dir.join("run/pid").exists());
+            #[cfg(feature = "plugin-proxy")]
+            assert!(TcpStream::connect(("127.0.0.1", port(&behind))).is_ok(), "a server behind this one");
             // TCP since Linux 6.7.
             match TcpStream::connect(("127.0.0.1", theirs)) {
                 Ok(_) => println!("SKIPPED: TCP is not restricted by this kernel"),

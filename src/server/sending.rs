@@ -12,7 +12,9 @@ use crate::server::io::{Flow, Io};
 use crate::server::requests::scene;
 use crate::storage::pool::Pool;
 use crate::sys::Errno;
+use crate::vhost::request::Request;
 use crate::vhost::table::EntryId;
+use crate::wire::head::parse_head;
 
 /// Bytes of a page of a file, or a part of one where pages are larger.
 const PAGE: u64 = 4096;
@@ -109,18 +111,45 @@ impl<T: Transport> Io<T> {
 
     /// Has the handler write the next part of its answer, and sends it. Starved = it is sent.
     fn produce(&mut self, connection: &mut Connection) -> Flow {
-        let Some(task) = connection.task() else {
+        let persistent = !connection.is(Flag::Last);
+        let head = self.kept_at..self.kept_at + usize::from(connection.head);
+        let Work::Task(task) = &mut connection.work else {
             connection.set(Flag::Answers, false);
             return Flow::Starved;
         };
+        let bytes = self.input.get(head).unwrap_or_default();
+        let wanted = self.plugins.wants_request(task) && parse_head(bytes, &mut self.head).is_ok();
+        self.parsed = false;
         let mut scene = scene!(self);
-        let produced = self.plugins.produce(task, &mut scene);
+        let request = match wanted {
+            true => Request::route(scene.live, &self.head, bytes, &mut self.path, persistent).ok(),
+            false => None,
+        };
+        scene.client = Some(connection.socket.as_fd());
+        let produced = self.plugins.produce(task, &mut scene, request.as_ref());
         let (last, overflowed) = (scene.last, scene.out.overflowed());
         connection.set(Flag::Last, connection.is(Flag::Last) || last);
         match produced {
-            Produced::Broken => return Flow::Failed,
             _ if overflowed => return Flow::Failed,
+            Produced::Broken => {
+                // What there is of it, so that the client sees where it broke off.
+                self.send(connection, false);
+                return Flow::Failed;
+            }
             Produced::More => {}
+            Produced::Wait => return self.wait_for_backend(connection),
+            Produced::Refuse(status) => self.fail_task(connection, status),
+            Produced::Local => self.answer_local(connection),
+            Produced::Tunnel => {
+                self.tell_task(connection);
+                connection.session.open_tunnel();
+                // What came behind the request is given to the handler in the next turn.
+                return match self.send(connection, false) {
+                    Flow::Starved => Flow::Turn,
+                    flow => flow,
+                };
+            }
+            Produced::Done if connection.session.is_tunnel() => self.release_task(connection),
             Produced::Done => self.end_task(connection),
         }
         self.send(connection, produced == Produced::More)
@@ -148,7 +177,8 @@ impl<T: Transport> Io<T> {
                     self.pool.give(held.buffer);
                 }
             }
-            if sent_now >= SENT_A_TURN {
+            // With nothing left it is over: what follows from that is decided now.
+            if sent_now >= SENT_A_TURN && connection.is_sending() {
                 return Flow::Turn;
             }
             if let Work::Body(body @ Body::Parts { remaining: 0, .. }) = &mut connection.work {

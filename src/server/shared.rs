@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::limits::HEADROOM;
 use crate::log::ring;
 use crate::plugin::host::{Host, MemoryState, WorkerState};
-use crate::plugin::stats::{Totals, WorkerStats};
+use crate::plugin::stats::{Faults, Totals, WorkerStats};
 use crate::server::addresses::Addresses;
 use crate::server::budget::Budget;
 use crate::server::connection::Connection;
+use crate::server::progress::{Progress, Pulse};
 use crate::storage::pool::Pool;
 use crate::sys::clock::monotonic_us;
 use crate::sys::epoll::{Epoll, Interest};
@@ -41,6 +42,8 @@ pub struct Gate {
     pub task: AtomicU32,
     /// Wakes it for something that is no event of a connection.
     pub wake: Wake,
+    /// Whether it comes round.
+    pub pulse: Pulse,
     /// Connections it has, those on the way to it included.
     pub active: AtomicU32,
     /// Connections of it that could give way.
@@ -57,6 +60,7 @@ impl Gate {
             stats: Arc::default(),
             task: AtomicU32::new(0),
             wake: Wake::new()?,
+            pulse: Pulse::new(),
             active: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             shed: AtomicU32::new(0),
@@ -80,12 +84,16 @@ pub struct Shared {
     pub addresses: Option<Addresses>,
     /// What became of those who came.
     pub totals: Totals,
+    /// What is wrong.
+    pub faults: Faults,
     /// How often the operator asked for the state.
     pub asked: AtomicU32,
     /// Where workers tell of their connections, and how many of them have not yet.
     pub report: Mutex<Option<(OwnedFd, usize)>>,
     /// How often workers were asked to.
     pub reports: AtomicU32,
+    /// Whether the workers come round.
+    pub progress: Progress,
     /// How memory is divided.
     pub budget: Budget,
     /// Microseconds of the monotonic clock when the server began.
@@ -117,9 +125,11 @@ impl Shared {
             active: AtomicU32::new(0),
             addresses,
             totals: Totals::default(),
+            faults: Faults::default(),
             asked: AtomicU32::new(0),
             report: Mutex::new(None),
             reports: AtomicU32::new(0),
+            progress: Progress::new(),
             budget,
             started: monotonic_us(),
             statm,
@@ -217,6 +227,10 @@ impl Host for Shared {
         &self.totals
     }
 
+    fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     fn workers(&self) -> usize {
         self.gates.len()
     }
@@ -251,6 +265,10 @@ impl Host for Shared {
 
     fn uptime(&self) -> u64 {
         monotonic_us().saturating_sub(self.started) / 1_000_000
+    }
+
+    fn stuck(&self) -> Option<usize> {
+        self.stuck()
     }
 
     fn wake(&self, worker: usize) {

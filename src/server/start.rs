@@ -23,12 +23,14 @@ use crate::server::addresses::Addresses;
 use crate::server::boot::{Boot, divide, identity};
 use crate::server::budget::BudgetError;
 use crate::server::confine::{self, ConfineError};
+use crate::server::guards::Signs;
 use crate::server::io::Io;
 use crate::server::keeper::keep;
 use crate::server::link::{Link, Word};
 use crate::server::listeners::{ListenError, addresses_of, share_out};
 use crate::server::scheduler::Scheduler;
 use crate::server::shared::{Gate, SPECIAL, Shared, WATCH};
+use crate::server::spawner::Spawner;
 use crate::server::worker::{EVENTS_A_TURN, Listeners, Worker};
 use crate::sys::activation::ActivationError;
 use crate::sys::child::End;
@@ -97,10 +99,12 @@ pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError
     move |error| StartError::System(what, error)
 }
 
-/// Whether the server of a configuration could divide its memory and become its `User`: what is left of a check once every
-/// file was read. Raises the limit of open files as a start does.
+/// Whether the server of a configuration could divide its memory and become its `User`, and its programs theirs: what is left of a
+/// check once every file was read. Raises the limit of open files as a start does.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    divide(config, heap::held()).and_then(|_| identity(config.server.user.as_deref())).map(|_| ())
+    let budget = divide(config, heap::held())?;
+    identity(config.server.user.as_deref())?;
+    Spawner::users(config, budget.workers).map(|_| ())
 }
 
 /// Runs the server of a configuration until a signal ends it. `options` are what a reload reads it by again.
@@ -117,12 +121,13 @@ pub fn run(config: Config, options: Options) -> Result<(), StartError> {
 
 /// The server itself: gives rights up, takes its memory, starts its threads and serves.
 fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
-    let Boot { plan, mut options, daemon, pid_file } = boot;
+    let Boot { plan, mut options, daemon, pid_file, guards } = boot;
     set_thread_name("monkey: server");
     let bind = || keeper.as_ref().map_or(Ok(()), Link::bind).map_err(system("cannot serve without its keeper"));
     bind()?;
     let budget = divide(&plan.config, heap::held())?;
     let (identity, listeners) = (plan.identity, plan.listeners);
+    let spawner = Spawner::start(&plan.config, identity.as_ref(), budget.workers, daemon.is_some())?;
     let live = Arc::new(Live::new(plan.config));
     let server = &live.config().server;
     let signals = SignalFd::open(&SIGNALS).map_err(system("cannot watch signals"))?;
@@ -144,6 +149,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         _ => Some(Addresses::new(budget.slots).map_err(system("cannot map the table of addresses"))?),
     };
     let shared = Arc::new(Shared::new(slots, gates, budget, addresses, Arc::clone(&live), statm));
+    shared.faults.death.store(keeper.as_ref().is_some_and(|keeper| keeper.after_death), Ordering::Relaxed);
     let host: Arc<dyn Host> = Arc::clone(&shared) as Arc<dyn Host>;
     shared.set_listening(addresses_of(&listeners));
     let (listeners, mut shares) = match server.scheduler {
@@ -159,8 +165,10 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
             watched: false,
         });
         let plugins = plugins.worker(usize::from(owner), &live).map_err(StartError::Plugin)?;
-        let io =
-            Io::new(DefaultTransport::default(), &live, &budget, plugins, Arc::clone(&host), stats(&shared, owner));
+        let epoll = shared.gates.get(usize::from(owner)).map(|gate| Arc::clone(&gate.epoll));
+        let watches = Watches::new(epoll, budget.watches, WATCH as u32, monotonic_ms());
+        let (transport, host) = (DefaultTransport::default(), Arc::clone(&host));
+        let io = Io::new(transport, &live, &budget, plugins, host, stats(&shared, owner), watches);
         workers.push(spawn(owner, &shared, io.map_err(system("cannot take a worker's memory"))?, own)?);
     }
     let epoll = Arc::new(Epoll::new().map_err(system("cannot make an event queue"))?);
@@ -181,6 +189,9 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         signals,
         notifier,
         keeper,
+        spawner,
+        signs: Signs::new(&guards),
+        guards,
     };
     info!("{budget}");
     info!(
@@ -191,7 +202,7 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
         BuiltIn
     );
     if let Some(notifier) = &scheduler.notifier {
-        let _ = notifier.ready();
+        let _ = notifier.ready(false);
     }
     if let Some(daemon) = daemon {
         let ready = if scheduler.keeper.is_some() { daemon.detach() } else { daemon.ready() };
@@ -204,6 +215,9 @@ fn serve(boot: Boot, keeper: Option<Link>) -> Result<(), StartError> {
     scheduler.run().map_err(system("the event loop failed"))?;
     for worker in workers {
         worker.join();
+    }
+    if let Some(spawner) = scheduler.spawner.take() {
+        spawner.stop();
     }
     if let Some(pid_file) = pid_file {
         let _ = pid_file.remove();

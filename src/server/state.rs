@@ -52,7 +52,7 @@ pub(super) fn tell_worker<T: Transport>(owner: u8, gate: &Gate, queues: &Queues,
             Waiting::Head => heads += count,
             Waiting::Idle => idle += count,
             Waiting::Body => bodies += count,
-            Waiting::Send | Waiting::Turn | Waiting::Late | Waiting::Verdict => busy += count,
+            Waiting::Send | Waiting::Turn | Waiting::Late | Waiting::Verdict | Waiting::Backend => busy += count,
             Waiting::Farewell => leaving += count,
         }
     }

@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::limits::WATCHES_MAX;
-use crate::plugin::events::{Happened, Watches};
+use crate::limits::EXECUTABLE_KB;
+use crate::plugin::events::Happened;
+use crate::plugin::stats::raise;
 use crate::plugin::transport::Transport;
 use crate::server::acceptor::{Acceptor, Burst, RETRY_MS};
 use crate::server::connection::{Connection, Waiting};
@@ -16,6 +17,7 @@ use crate::server::shared::{Gate, SPECIAL, Shared, WAKE, WATCH};
 use crate::server::state;
 use crate::sys::clock::{monotonic_ms, wall_seconds};
 use crate::sys::epoll::{Event, Events, Interest};
+use crate::sys::image::release_pages;
 use crate::sys::slots::View;
 use crate::vhost::live::Live;
 
@@ -44,7 +46,6 @@ pub struct Worker<T: Transport> {
     view: View<Connection>,
     io: Io<T>,
     queues: Queues,
-    watches: Watches,
     /// Milliseconds after which the plugins want to be called again.
     plugins_wait: Option<u32>,
     /// Requests that wait for a verdict are to be asked about again.
@@ -83,10 +84,7 @@ impl<T: Transport> Worker<T> {
     /// A worker over its share of the table.
     pub fn new(shared: Arc<Shared>, view: View<Connection>, io: Io<T>, listeners: Option<Listeners>) -> Worker<T> {
         let now = io.clock.now();
-        let gate = shared.gates.get(usize::from(view.owner()));
-        let epoll = gate.map(|gate| Arc::clone(&gate.epoll));
         Worker {
-            watches: Watches::new(epoll, WATCHES_MAX, WATCH as u32, now),
             plugins_wait: None,
             ask_again: false,
             reports_told: 0,
@@ -114,8 +112,8 @@ impl<T: Transport> Worker<T> {
     pub fn run(&mut self, events: &mut Events) {
         let shared = Arc::clone(&self.shared);
         let Some(gate) = shared.gates.get(usize::from(self.view.owner())) else { return };
-        self.watches.at(monotonic_ms());
-        self.io.plugins.run(&mut self.watches);
+        self.io.watches.at(monotonic_ms());
+        self.io.plugins.run(&mut self.io.watches);
         loop {
             if gate.epoll.wait(events, self.patience()).is_err() {
                 return;
@@ -135,7 +133,8 @@ impl<T: Transport> Worker<T> {
             self.take_turns();
             self.ask_again();
             self.expire();
-            self.plugins_wait = self.io.plugins.turn(self.io.clock.now());
+            self.wake();
+            self.plugins_wait = self.io.turn();
             self.housekeeping(gate);
             if self.is_done(gate) {
                 return;
@@ -158,7 +157,10 @@ impl<T: Transport> Worker<T> {
         {
             at_most(RETRY_MS);
         }
-        if let Some(limit) = self.watches.wait(now) {
+        if !self.io.wakes.is_empty() {
+            at_most(0);
+        }
+        if let Some(limit) = self.io.watches.wait(now) {
             at_most(limit);
         }
         if let Some(limit) = self.plugins_wait {
@@ -173,9 +175,7 @@ impl<T: Transport> Worker<T> {
     /// Takes up another configuration, before anything of a turn is answered: who comes once it is said to be in force gets its answers.
     fn reconfigure(&mut self) {
         self.epoch = self.shared.epoch();
-        self.io.live = self.shared.live();
-        self.io.handler.reconfigure(&self.io.live);
-        self.io.plugins.reconfigure(&self.io.live);
+        self.io.reconfigure(self.shared.live());
         self.queues.set_limits(limits(&self.io.live), self.io.clock.now());
         if let Some(listeners) = &mut self.listeners {
             let server = &self.io.live.config().server;
@@ -187,6 +187,7 @@ impl<T: Transport> Worker<T> {
     fn read_clocks(&mut self) {
         let now = monotonic_ms();
         self.io.clock.set(now);
+        self.io.watches.at(now);
         if now.wrapping_sub(self.wall_read) >= WALL_MS {
             self.wall_read = now;
             let known = self.io.clock.wall().is_some();
@@ -203,8 +204,8 @@ impl<T: Transport> Worker<T> {
         let index = event.data as u32;
         if u64::from(index) == WATCH {
             for happened in Happened::BY_EVENT {
-                if let Some(told) = self.watches.event(event, happened, self.io.clock.now()) {
-                    self.io.plugins.event(told, &mut self.watches);
+                if let Some(told) = self.io.watches.event(event, happened, self.io.clock.now()) {
+                    self.io.tell(told);
                 }
             }
             return;
@@ -214,7 +215,9 @@ impl<T: Transport> Worker<T> {
         }
         let generation = (event.data >> 32) as u32;
         if let Some(connection) = self.view.current(index as usize, generation) {
-            let ready = Ready { readable: event.readable(), ended: event.ended() };
+            let ready =
+                Ready { readable: event.readable(), ended: event.ended(), broken: event.failed(), woken: false };
+            self.io.at = index;
             let next = self.io.drive(connection, ready);
             self.settle(index, next);
         }
@@ -223,6 +226,7 @@ impl<T: Transport> Worker<T> {
     fn special(&mut self, gate: &Gate, token: u64) {
         if token == WAKE {
             gate.wake.clear();
+            raise(&gate.pulse.beats, 1);
             self.ask_again = self.queues.verdict().1 > 0;
             return;
         }
@@ -320,6 +324,7 @@ impl<T: Transport> Worker<T> {
             let (Some(index), _) = self.queues.verdict() else { return };
             let Some(connection) = self.view.get(index as usize) else { return };
             let since = connection.since;
+            self.io.at = index;
             let next = self.io.drive(connection, Ready::default());
             // Out and in again, so that the others come first.
             self.queues.place(&mut self.view, index, Waiting::Head, since, self.io.clock.now());
@@ -334,6 +339,7 @@ impl<T: Transport> Worker<T> {
         for _ in 0..count {
             let (Some(index), _) = self.queues.turn() else { return };
             let Some(connection) = self.view.get(index as usize) else { return };
+            self.io.at = index;
             let next = self.io.drive(connection, Ready::default());
             // Out and in again, so that the others come first.
             let since = self.view.get(index as usize).map_or(0, |connection| connection.since);
@@ -343,13 +349,51 @@ impl<T: Transport> Worker<T> {
         self.close_descriptors();
     }
 
+    /// Goes on with the connections whose handlers have what they waited for. Those that are woken by it follow in the next turn.
+    #[inline(always)]
+    fn wake(&mut self) {
+        if !self.io.wakes.is_empty() {
+            self.wake_all();
+        }
+    }
+
+    fn wake_all(&mut self) {
+        if self.io.wakes.take_all() {
+            for _ in 0..self.queues.backend().1 {
+                let (Some(index), _) = self.queues.backend() else { break };
+                self.resume(index);
+            }
+        }
+        for _ in 0..self.io.wakes.len() {
+            let Some(index) = self.io.wakes.pop() else { break };
+            self.resume(index);
+        }
+        self.close_descriptors();
+    }
+
+    fn resume(&mut self, index: u32) {
+        let Some(connection) = self.view.get(index as usize) else { return };
+        // A handler may answer before it has all of a body; what a tunnel's client does not take holds up only one of its directions.
+        let early = connection.waiting == Waiting::Body && connection.has_task();
+        if connection.waiting != Waiting::Backend && !early && !connection.session.is_tunnel() {
+            return;
+        }
+        self.io.at = index;
+        let next = self.io.drive(connection, Ready { woken: early, ..Ready::default() });
+        // Out and in again, so that the others come first.
+        let since = self.view.get(index as usize).map_or(0, |connection| connection.since);
+        self.queues.place(&mut self.view, index, Waiting::Head, since, self.io.clock.now());
+        self.settle(index, next);
+    }
+
     fn expire(&mut self) {
         let now = self.io.clock.now();
-        while let Some(told) = self.watches.expired(now) {
-            self.io.plugins.event(told, &mut self.watches);
+        while let Some(told) = self.io.watches.expired(now) {
+            self.io.tell(told);
         }
         while let Some(index) = self.queues.expired(&mut self.view, now) {
             let Some(connection) = self.view.get(index as usize) else { return };
+            self.io.at = index;
             let next = self.io.time_out(connection);
             self.settle(index, next);
         }
@@ -373,6 +417,10 @@ impl<T: Transport> Worker<T> {
         if now.wrapping_sub(self.swept) >= SWEEP_MS {
             self.swept = now;
             self.io.handler.sweep(now, KEEP_OPEN_MS);
+            // Seldom used code adds up: it comes back from the file when it is used again.
+            if self.view.owner() == 0 && self.shared.statm.program_kb() > EXECUTABLE_KB {
+                release_pages();
+            }
         }
         let shed = gate.shed.load(Ordering::Relaxed);
         self.shed_left = false;
@@ -421,6 +469,14 @@ impl<T: Transport> Worker<T> {
             return false;
         }
         let now = self.io.clock.now();
+        if self.stop_at.is_none() {
+            // They have no end of their own that could be waited for.
+            for index in 0..self.shared.slots.len() {
+                if self.view.get(index).is_some_and(|connection| connection.session.is_tunnel()) {
+                    self.close(index as u32);
+                }
+            }
+        }
         let stop_at = *self.stop_at.get_or_insert_with(|| now.wrapping_add(limits(&self.io.live).timeout));
         if let Some(mut listeners) = self.listeners.take() {
             // Closing a listener resets those who wait at it, their requests sent already.

@@ -54,9 +54,29 @@ impl fmt::Display for End {
 /// A child that has ended and has not been asked about yet, and how it ended; `None` when there is none now. Children that
 /// were adopted (by process 1 of a container) are among them.
 pub fn reap() -> Option<(u32, End)> {
+    ended(-1)
+}
+
+/// Waits until a child has ended, at most so many milliseconds. None = it has not, or is none of ours.
+pub fn wait_for(pid: u32, milliseconds: u32) -> Option<End> {
+    let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    for _ in 0..=milliseconds {
+        if let Some((_, end)) = ended(pid) {
+            return Some(end);
+        }
+        if super::Errno::last().0 == libc::ECHILD {
+            return None;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    None
+}
+
+/// Whether any child (-1) or a certain one has ended.
+fn ended(pid: libc::pid_t) -> Option<(u32, End)> {
     let mut status = 0;
     // SAFETY: `status` outlives the call.
-    let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
+    let pid = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) };
     let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     let end = match libc::WIFSIGNALED(status) {
         true => End::Killed(libc::WTERMSIG(status)),

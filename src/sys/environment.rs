@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 
 /// The value of a variable; `None` if it is not set.
-pub(super) fn variable(name: &CStr) -> Option<Vec<u8>> {
+pub fn variable(name: &CStr) -> Option<Vec<u8>> {
     // SAFETY: the name is NUL-terminated. What getenv(3) gives is NUL-terminated too, and stays as it is until the variable is
     // changed, which is done at start alone, by `take_out`.
     unsafe {

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::errno::{Errno, check};
+#[cfg(feature = "palm-server")]
+use super::signal::{Signal, mask_without};
 
 /// What is waited for on a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +15,8 @@ pub enum Interest {
     /// Readable, writable or half closed, each change reported once (edge-triggered): a connection is registered so
     /// once, at hand-over, and never modified again.
     Connection,
+    /// As `Connection`, but for becoming writable.
+    Arrivals,
 }
 
 /// One event.
@@ -105,13 +109,23 @@ impl Epoll {
 
     /// As [`Epoll::add`], for a descriptor whose owner is elsewhere. A number that is not open is an error (EBADF).
     pub fn add_number(&self, fd: RawFd, interest: Interest, data: u64) -> Result<(), Errno> {
+        self.control(libc::EPOLL_CTL_ADD, fd, interest, data)
+    }
+
+    /// Waits for something else on a descriptor that is registered. What is so already is reported.
+    pub fn modify(&self, fd: BorrowedFd<'_>, interest: Interest, data: u64) -> Result<(), Errno> {
+        self.control(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), interest, data)
+    }
+
+    fn control(&self, what: libc::c_int, fd: RawFd, interest: Interest, data: u64) -> Result<(), Errno> {
         let events = match interest {
             Interest::Read => libc::EPOLLIN,
+            Interest::Arrivals => libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET,
             Interest::Connection => libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET,
         };
         let mut event = libc::epoll_event { events: events as u32, u64: data };
         // SAFETY: `event` is a valid epoll_event; the kernel checks the number.
-        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) })?;
+        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), what, fd, &mut event) })?;
         Ok(())
     }
 
@@ -121,6 +135,23 @@ impl Epoll {
         check(unsafe {
             libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut())
         })?;
+        Ok(())
+    }
+
+    /// Waits as long as it takes; `signals`, which are blocked, do meanwhile what they do, and at no other time (epoll_pwait(2)).
+    /// An interrupted wait is an empty one.
+    #[cfg(feature = "palm-server")]
+    pub fn wait_for_signals(&self, events: &mut Events, signals: &[Signal]) -> Result<(), Errno> {
+        let mask = mask_without(signals);
+        let room = i32::try_from(events.buffer.len()).unwrap_or(i32::MAX);
+        events.ready = 0;
+        // SAFETY: the buffer has room for `room` events, and with the mask it lives through the call.
+        let ret = unsafe { libc::epoll_pwait(self.fd.as_raw_fd(), events.buffer.as_mut_ptr(), room, -1, &mask) };
+        match check(ret) {
+            Ok(ready) => events.ready = ready as usize,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
         Ok(())
     }
 

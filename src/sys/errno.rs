@@ -1,5 +1,6 @@
 //! The kernel's error numbers as a value.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::io;
 
@@ -8,6 +9,8 @@ use std::io;
 pub struct Errno(pub i32);
 
 impl Errno {
+    /// It has begun and goes on by itself.
+    pub const INPROGRESS: Errno = Errno(libc::EINPROGRESS);
     /// No data or no room now: try again when epoll says so.
     pub const AGAIN: Errno = Errno(libc::EAGAIN);
     /// A signal interrupted the call: call again.
@@ -56,6 +59,10 @@ impl Errno {
     pub const CONNREFUSED: Errno = Errno(libc::ECONNREFUSED);
     /// It took too long.
     pub const TIMEDOUT: Errno = Errno(libc::ETIMEDOUT);
+    /// A message is too long.
+    pub const MSGSIZE: Errno = Errno(libc::EMSGSIZE);
+    /// A list of arguments is too long.
+    pub const TOOBIG: Errno = Errno(libc::E2BIG);
     /// The address is already in use.
     pub const ADDRINUSE: Errno = Errno(libc::EADDRINUSE);
 
@@ -73,7 +80,12 @@ impl fmt::Debug for Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        io::Error::from_raw_os_error(self.0).fmt(f)
+        // As io::Error has it, but that takes memory for the text.
+        let mut text = [0u8; 128];
+        // SAFETY: the buffer is writable for its length, and stays NUL-terminated: its last byte is not offered.
+        unsafe { libc::strerror_r(self.0, text.as_mut_ptr().cast(), text.len() - 1) };
+        let text = CStr::from_bytes_until_nul(&text).ok().and_then(|text| text.to_str().ok());
+        write!(f, "{} (os error {})", text.unwrap_or_default(), self.0)
     }
 }
 
@@ -93,4 +105,16 @@ pub(super) fn count(ret: isize) -> Result<usize, Errno> {
 #[inline(always)]
 pub(super) fn check(ret: libc::c_int) -> Result<libc::c_int, Errno> {
     if ret < 0 { Err(Errno::last()) } else { Ok(ret) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_those_of_the_system() {
+        for number in [0, libc::ENOENT, libc::EACCES, libc::EADDRINUSE, 5000, -1] {
+            assert_eq!(Errno(number).to_string(), io::Error::from_raw_os_error(number).to_string());
+        }
+    }
 }

@@ -8,6 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+const SERVING: &str = "READY=1\nSTATUS=serving\n";
+const REFUSED: &str = "READY=1\nSTATUS=serving; the last reload was refused, the log says why\n";
+
 /// Where the state goes. Connected once, so that it works after a chroot and inside a sandbox.
 #[derive(Debug)]
 pub struct Notifier {
@@ -45,17 +48,17 @@ impl Notifier {
         Ok(Notifier { socket })
     }
 
-    /// The server is up, or a reload is complete.
-    pub fn ready(&self) -> io::Result<()> {
-        self.send("READY=1\n")
+    /// The server is up, or a reload is complete; `refused`: without having changed anything, which the manager shows as the status.
+    pub fn ready(&self, refused: bool) -> io::Result<()> {
+        self.send(if refused { REFUSED } else { SERVING })
     }
 
     /// As [`Notifier::ready`], from the keeper of a server: it is the process to be watched and signalled, whichever it started
     /// meanwhile.
-    pub fn ready_as_main(&self) -> io::Result<()> {
-        let mut state = heapless::String::<64>::new();
-        // 17 bytes and at most 10 digits always fit.
-        let _ = writeln!(state, "READY=1\nMAINPID={}", std::process::id());
+    pub fn ready_as_main(&self, refused: bool) -> io::Result<()> {
+        let mut state = heapless::String::<128>::new();
+        // At most 75 bytes, 9 bytes and 10 digits always fit.
+        let _ = writeln!(state, "{}MAINPID={}", if refused { REFUSED } else { SERVING }, std::process::id());
         self.send(&state)
     }
 
@@ -73,9 +76,22 @@ impl Notifier {
         self.send("STOPPING=1\n")
     }
 
+    /// The server makes progress: the manager, which [`manager_waits`], waits for the next time.
+    pub fn alive(&self) -> io::Result<()> {
+        self.send("WATCHDOG=1\n")
+    }
+
     fn send(&self, state: &str) -> io::Result<()> {
         self.socket.send(state.as_bytes()).map(|_| ())
     }
+}
+
+/// Microseconds within which the service manager wants a sign of life ([`Notifier::alive`]) again and again, if it does: it acts when none
+/// comes (sd_watchdog_enabled(3)). What it has said to another process does not count.
+pub fn manager_waits() -> Option<u64> {
+    let number = |name| std::str::from_utf8(&variable(name)?).ok()?.parse::<u64>().ok();
+    let ours = variable(c"WATCHDOG_PID").is_none() || number(c"WATCHDOG_PID") == Some(u64::from(std::process::id()));
+    number(c"WATCHDOG_USEC").filter(|microseconds| ours && *microseconds > 0)
 }
 
 #[cfg(test)]
@@ -97,9 +113,11 @@ mod tests {
             let notifier = Notifier::from_env().unwrap();
             assert_eq!(notifier.is_some(), role == "told");
             if let Some(notifier) = notifier {
-                notifier.ready().unwrap();
+                notifier.ready(false).unwrap();
+                notifier.ready(true).unwrap();
+                notifier.alive().unwrap();
                 notifier.reloading(u64::MAX).unwrap();
-                notifier.ready_as_main().unwrap();
+                notifier.ready_as_main(false).unwrap();
                 notifier.stopping().unwrap();
             }
             testing::pass();
@@ -114,15 +132,39 @@ mod tests {
         ] {
             socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             testing::run(testing::command(NAME, "told").env("NOTIFY_SOCKET", variable)).assert_pass();
-            assert_eq!(receive(&socket), "READY=1\n");
+            assert_eq!(receive(&socket), SERVING);
+            assert_eq!(receive(&socket), REFUSED);
+            assert_eq!(receive(&socket), "WATCHDOG=1\n");
             assert_eq!(receive(&socket), "RELOADING=1\nMONOTONIC_USEC=18446744073709551615\n");
             let main = receive(&socket);
-            let pid = main.strip_prefix("READY=1\nMAINPID=").and_then(|rest| rest.strip_suffix('\n'));
+            let pid = main
+                .strip_prefix(SERVING)
+                .and_then(|rest| rest.strip_prefix("MAINPID="))
+                .and_then(|rest| rest.strip_suffix('\n'));
             assert!(pid.is_some_and(|pid| pid.parse::<u32>().is_ok()), "{main:?}");
             assert_eq!(receive(&socket), "STOPPING=1\n");
         }
         testing::run(testing::command(NAME, "alone").env_remove("NOTIFY_SOCKET")).assert_pass();
         testing::run(testing::command(NAME, "alone").env("NOTIFY_SOCKET", "")).assert_pass();
+    }
+
+    #[test]
+    fn the_manager_waits_for_the_process_it_means() {
+        const NAME: &str = "sys::notify::tests::the_manager_waits_for_the_process_it_means";
+        if let Some(role) = testing::role() {
+            let wanted = role.parse::<u64>().ok();
+            assert_eq!(manager_waits(), wanted.filter(|wanted| *wanted > 0));
+            testing::pass();
+        }
+        for (role, interval, process) in
+            [("5000000", "5000000", None), ("0", "5000000", Some("1")), ("0", "0", None), ("0", "soon", None)]
+        {
+            let mut command = testing::command(NAME, role);
+            command.env("WATCHDOG_USEC", interval).env_remove("WATCHDOG_PID");
+            process.map(|process| command.env("WATCHDOG_PID", process));
+            testing::run(&mut command).assert_pass();
+        }
+        testing::run(testing::command(NAME, "0").env_remove("WATCHDOG_USEC")).assert_pass();
     }
 
     #[test]

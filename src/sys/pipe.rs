@@ -32,6 +32,14 @@ pub fn write(end: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     count(unsafe { libc::write(end.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
+/// As [`write()`] for two pieces, one behind the other (writev(2)).
+pub fn write_both(end: BorrowedFd<'_>, first: &[u8], second: &[u8]) -> Result<usize, Errno> {
+    let piece = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let pieces = [piece(first), piece(second)];
+    // SAFETY: both pieces are readable for their lengths, and the kernel only reads them.
+    count(unsafe { libc::writev(end.as_raw_fd(), pieces.as_ptr(), 2) })
+}
+
 /// Writes all of it, waiting for room where the descriptor does. Not for pipes that never block.
 #[inline(never)]
 pub fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {

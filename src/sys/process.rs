@@ -161,10 +161,19 @@ impl Statm {
 
     /// KB that are resident now; 0 where there is no /proc.
     pub fn resident_kb(&self) -> usize {
+        self.kb(1)
+    }
+
+    /// KB of files that are mapped and resident now, which are the program's own pages; 0 where there is no /proc.
+    pub fn program_kb(&self) -> usize {
+        self.kb(2)
+    }
+
+    fn kb(&self, place: usize) -> usize {
         let mut text = [0; 128];
         let len = self.0.as_ref().and_then(|file| read_at(file.as_fd(), &mut text, 0).ok()).unwrap_or(0);
         let text = text.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-        let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        let pages: usize = text.split(' ').nth(place).and_then(|pages| pages.parse().ok()).unwrap_or(0);
         // SAFETY: sysconf takes an integer.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
         pages.saturating_mul(page / 1024)

@@ -30,6 +30,14 @@ pub fn path_of(file: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     Ok(path)
 }
 
+/// A file or directory by its path, only as a place, and where it really lies: as [`path_of`].
+#[cfg(feature = "palm-server")]
+pub fn place(path: &[u8]) -> Result<(OwnedFd, Vec<u8>), Errno> {
+    let file = open_with(&[path, b"\0"].concat(), libc::O_PATH)?;
+    let path = path_of(file.as_fd())?;
+    Ok((file, path))
+}
+
 /// A file that is to take the place of another: beside it, its name with `.new` behind it. For as long as it is there nobody else can
 /// make one, so that what is read of the old file meanwhile is what it is replaced with. Dropped, it is removed again.
 pub struct New {

@@ -60,6 +60,20 @@ fn set_of(signals: &[Signal]) -> libc::sigset_t {
     }
 }
 
+/// The signals that the calling thread blocks, less these.
+#[cfg(feature = "palm-server")]
+pub(super) fn mask_without(signals: &[Signal]) -> libc::sigset_t {
+    let mut set = set_of(&[]);
+    // SAFETY: both are initialised sets that outlive the calls; the numbers are valid.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+        for signal in signals {
+            libc::sigdelset(&mut set, signal.number());
+        }
+    }
+    set
+}
+
 /// Blocks `signals` in the calling thread and in every thread it starts afterwards. Called before any thread exists:
 /// a thread left with one of them unblocked would take it by its default action, which ends the process.
 pub fn block(signals: &[Signal]) -> io::Result<()> {

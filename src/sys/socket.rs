@@ -152,6 +152,17 @@ pub fn configure(fd: BorrowedFd<'_>, options: &Buffers) -> Result<(), Errno> {
 }
 
 fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Errno> {
+    with_address(address, |raw, len| {
+        // SAFETY: `raw` is a socket address of the length passed, which lives through the call.
+        unsafe { libc::bind(fd.as_raw_fd(), raw, len) }
+    })
+}
+
+/// Calls with an address as the kernel wants it.
+fn with_address(
+    address: SocketAddr,
+    call: impl FnOnce(*const libc::sockaddr, libc::socklen_t) -> libc::c_int,
+) -> Result<(), Errno> {
     let ret = match address {
         SocketAddr::V4(v4) => {
             // SAFETY: all-zero bytes are a valid sockaddr_in.
@@ -159,9 +170,7 @@ fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Errno> {
             raw.sin_family = libc::AF_INET as libc::sa_family_t;
             raw.sin_port = v4.port().to_be();
             raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-            let len = std::mem::size_of_val(&raw) as libc::socklen_t;
-            // SAFETY: `raw` is a sockaddr_in of the length passed.
-            unsafe { libc::bind(fd.as_raw_fd(), (&raw const raw).cast(), len) }
+            call((&raw const raw).cast(), std::mem::size_of_val(&raw) as libc::socklen_t)
         }
         SocketAddr::V6(v6) => {
             // SAFETY: all-zero bytes are a valid sockaddr_in6.
@@ -170,13 +179,46 @@ fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Errno> {
             raw.sin6_port = v6.port().to_be();
             raw.sin6_addr.s6_addr = v6.ip().octets();
             raw.sin6_scope_id = v6.scope_id();
-            let len = std::mem::size_of_val(&raw) as libc::socklen_t;
-            // SAFETY: `raw` is a sockaddr_in6 of the length passed.
-            unsafe { libc::bind(fd.as_raw_fd(), (&raw const raw).cast(), len) }
+            call((&raw const raw).cast(), std::mem::size_of_val(&raw) as libc::socklen_t)
         }
     };
     check(ret)?;
     Ok(())
+}
+
+/// Begins a connection to a server; nothing on it blocks. It is there once it can be written to, or has failed: see [`trouble`].
+/// `fast_open` has the first bytes that are sent go with the request for the connection, where kernel and server can do that
+/// (TCP_FASTOPEN_CONNECT, tcp(7), Linux 4.11).
+pub fn connect(address: SocketAddr, fast_open: bool) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointer is passed.
+    let fd = check(unsafe { libc::socket(family, kind, 0) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let _ = set_option(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+    if fast_open {
+        let _ = set_option(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1);
+    }
+    let begun = with_address(address, |raw, len| {
+        // SAFETY: `raw` is a socket address of the length passed, which lives through the call.
+        unsafe { libc::connect(fd, raw, len) }
+    });
+    match begun {
+        Ok(()) | Err(Errno(libc::EINPROGRESS)) => Ok(socket),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What went wrong with a connection since this was asked last (SO_ERROR, socket(7)); None = nothing.
+pub fn trouble(socket: BorrowedFd<'_>) -> Option<Errno> {
+    let mut error: libc::c_int = 0;
+    let mut len = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into `error`, both of which outlive the call.
+    let asked = check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ERROR, (&raw mut error).cast(), &mut len)
+    });
+    asked.err().or((error != 0).then_some(Errno(error)))
 }
 
 /// The address of a sockaddr the kernel filled.
@@ -240,6 +282,23 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> usize {
         Ok(_) => usize::try_from(bytes).unwrap_or(0),
         Err(_) => 0,
     }
+}
+
+/// Has the connection reset when the socket is closed, and what was not sent forgotten (SO_LINGER, socket(7)): the other side learns that
+/// nobody waits for what it does.
+pub fn reset_on_close(socket: BorrowedFd<'_>) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    // SAFETY: the value is a linger that lives through the call, and its size is passed with it. A socket that can not be reset ends as
+    // any other.
+    let _ = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            std::mem::size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
 }
 
 /// Ends our side of a connection; what was sent before still arrives.

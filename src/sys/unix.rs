@@ -219,6 +219,14 @@ pub fn connect(path: &Path) -> Result<OwnedFd, LocalError> {
     connect_with(path, 0)
 }
 
+/// Connects to the socket at `path`; nothing on it blocks. [`Errno::AGAIN`]: its backlog is full.
+pub fn connect_at_once(path: &Path) -> Result<OwnedFd, Errno> {
+    connect_with(path, libc::SOCK_NONBLOCK).map_err(|error| match error {
+        LocalError::System(errno) => errno,
+        LocalError::Refused(_) => Errno::NAMETOOLONG,
+    })
+}
+
 fn connect_with(path: &Path, flags: libc::c_int) -> Result<OwnedFd, LocalError> {
     let socket = socket(flags)?;
     let (address, length) = address(path.as_os_str().as_bytes())?;

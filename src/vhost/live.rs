@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 use crate::config::{Config, Site, UnknownHost};
 
@@ -30,6 +31,19 @@ pub struct Part {
     pub hear: bool,
 }
 
+/// A path without the steps back that are no detours by a symbolic link: programs are told the paths of scripts, and PHP runs none with
+/// `..` in it. Links stay as they are, for where they lead may change.
+fn straight(path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in path.components() {
+        let back = part == Component::ParentDir;
+        if !back || whole.symlink_metadata().map_or(true, |about| about.is_symlink()) || !whole.pop() {
+            whole.push(part);
+        }
+    }
+    whole
+}
+
 impl Live {
     /// Prepares a configuration for look-up.
     pub fn new(config: Config) -> Live {
@@ -47,6 +61,7 @@ impl Live {
             let aliases = site.aliases.iter().map(|alias| &alias.dir);
             for dir in std::iter::once(&site.document_root).chain(aliases) {
                 // A path with a NUL can not come out of a configuration file that was accepted.
+                let dir = straight(dir);
                 roots.push(CString::new(dir.as_os_str().as_bytes()).unwrap_or_default());
             }
         }
@@ -81,6 +96,7 @@ impl Live {
     /// The site that serves a host, given without its port; compared without regard to case, one final dot ignored.
     /// None = no site and the configuration rejects unknown names. An IP address, which can not be rebound to another,
     /// and a request without a host belong to the default site.
+    #[inline(always)]
     pub fn site_of(&self, host: Option<&[u8]>) -> Option<u16> {
         if self.one_site {
             return Some(0);
@@ -93,6 +109,11 @@ impl Live {
             Err(_) if self.config.server.unknown_host == UnknownHost::Default || is_address(host) => Some(0),
             Err(_) => None,
         }
+    }
+
+    /// Whether plugins are to be told of the answers of any site.
+    pub fn hears(&self) -> bool {
+        self.sites.iter().any(|part| part.hear)
     }
 
     /// The path of a root directory.

@@ -2,7 +2,8 @@
 
 use crate::vhost::live::Live;
 use crate::wire::head::{Head, Method, Name, Version};
-use crate::wire::target::{Form, Path, parse_target};
+use crate::wire::span::Span;
+use crate::wire::target::{Form, Path, Target, parse_target};
 
 /// A routed request. Everything in it refers to the bytes it arrived in.
 pub struct Request<'a> {
@@ -44,7 +45,7 @@ impl<'a> Request<'a> {
     ) -> Result<Request<'a>, Refused> {
         let known = matches!(
             head.method,
-            Method::Get | Method::Head | Method::Post | Method::Put | Method::Delete | Method::Options
+            Method::Get | Method::Head | Method::Post | Method::Put | Method::Delete | Method::Options | Method::Patch
         );
         if !known {
             return Err(Refused { status: 501, site: 0 });
@@ -65,6 +66,34 @@ impl<'a> Request<'a> {
             }
         };
         Ok(Request { head, input, path, query, host, site, persistent })
+    }
+
+    /// The same request for another path of the same site, and perhaps a query, as a target has them. None = `target` is no path, or
+    /// what came is no request.
+    pub fn led_to(
+        live: &Live,
+        head: &'a Head,
+        input: &'a [u8],
+        target: &'a [u8],
+        room: &'a mut [u8],
+        persistent: bool,
+    ) -> Option<Request<'a>> {
+        let asked = parse_seldom(input, head.target, room)?;
+        let host = asked.authority.or(head.host).map(|authority| authority.host.of(input));
+        let site = live.site_of(host)?;
+        if !target.iter().all(u8::is_ascii_graphic) {
+            return None;
+        }
+        let led = parse_seldom(target, Span::between(0, target.len()), room)?;
+        let path = match (led.form, &led.path) {
+            (Form::Origin, Path::AsIs(span)) => span.of(target),
+            (Form::Origin, Path::Decoded(len)) => {
+                let room: &'a [u8] = room;
+                room.get(..*len).unwrap_or_default()
+            }
+            _ => return None,
+        };
+        Some(Request { head, input, path, query: led.query.map(|query| query.of(target)), host, site, persistent })
     }
 
     /// The value of a field, when it was sent.
@@ -94,6 +123,12 @@ impl<'a> Request<'a> {
     pub fn is_plain(&self) -> bool {
         self.persistent && self.head.version == Version::Http11 && self.head.method != Method::Head
     }
+}
+
+/// The same function once more, so that the one that every request runs stays part of [`Request::route`].
+#[inline(never)]
+fn parse_seldom(input: &[u8], target: Span, room: &mut [u8]) -> Option<Target> {
+    parse_target(input, target, room).ok()
 }
 
 /// The `Connection` field line of an answer.

@@ -12,6 +12,9 @@ pub use end::{check_partial, find_end, skip_empty_lines};
 pub use error::HeadError;
 pub use parse::{parse_head, parse_start};
 
+pub(super) use framing::{Codings, decide_body, parse_content_length};
+pub(super) use parse::name_fault;
+
 use super::host::Authority;
 use super::span::Span;
 use crate::limits::FIELDS_MAX;
@@ -31,12 +34,12 @@ pub enum Method {
     Delete,
     /// `OPTIONS`
     Options,
+    /// `PATCH` (RFC 5789)
+    Patch,
     /// `TRACE`
     Trace,
     /// `CONNECT`
     Connect,
-    /// `PATCH` (RFC 5789)
-    Patch,
     /// Any other token, of any length. To be answered 501.
     Other,
 }

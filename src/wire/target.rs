@@ -99,6 +99,7 @@ impl fmt::Display for TargetError {
 ///
 /// # Errors
 /// A [`TargetError`] with the status to answer.
+#[inline(always)]
 pub fn parse_target(buf: &[u8], target: Span, out: &mut [u8]) -> Result<Target, TargetError> {
     let text = target.of(buf);
     match text {
@@ -110,7 +111,7 @@ pub fn parse_target(buf: &[u8], target: Span, out: &mut [u8]) -> Result<Target, 
 
 /// RFC 9112 section 3.2.1: origin-form = absolute-path \[ "?" query \]. `text` starts with a slash and stands at offset
 /// `start` of the buffer.
-#[inline]
+#[inline(always)]
 #[cfg_attr(tuned, optimize(speed))]
 fn parse_origin_form(text: &[u8], start: usize, out: &mut [u8]) -> Result<Target, TargetError> {
     let (path_len, clean) = parse_path(text)?;

@@ -72,7 +72,7 @@ impl Connection {
         let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let length = match field("content-length:").map(str::parse) {
-            _ if status == 304 => 0,
+            _ if matches!(status, 101 | 204 | 304) => 0,
             Some(Ok(length)) => length,
             None if field("transfer-encoding:") == Some("chunked") => CHUNKED,
             _ => return Err(invalid()),
@@ -92,8 +92,9 @@ impl Connection {
             _ if head => end,
             // What is sent in chunks here has no such line of its own.
             CHUNKED => loop {
-                match self.read[end..].windows(LAST_CHUNK.len()).position(|window| window == LAST_CHUNK) {
-                    Some(at) => break end + at + LAST_CHUNK.len(),
+                // With the line end before it, which is that of the head where there is no other chunk.
+                match self.read[end - 2..].windows(LAST_CHUNK.len()).position(|window| window == LAST_CHUNK) {
+                    Some(at) => break end - 2 + at + LAST_CHUNK.len(),
                     None => self.more()?,
                 }
             },
@@ -104,6 +105,17 @@ impl Connection {
         }
         self.read.drain(..end);
         Ok(answer)
+    }
+
+    /// Reads an answer's head, and so many bytes behind it.
+    #[cfg(feature = "plugin-proxy")]
+    pub fn skip(&mut self, count: usize) -> io::Result<()> {
+        let (_, end, _) = self.head()?;
+        while self.read.len() < end + count {
+            self.more()?;
+        }
+        self.read.drain(..end + count);
+        Ok(())
     }
 
     /// Reads until the server closes. True = it did, in order or by a reset; false = it did not in time.

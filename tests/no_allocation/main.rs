@@ -7,6 +7,8 @@
 //! cargo test --test no_allocation -- --traced PROGRAM    counts brk, mmap, mremap and munmap of a built program (strace)
 //! ```
 
+#[cfg(any(feature = "plugin-palm", feature = "plugin-proxy"))]
+mod backends;
 mod client;
 mod counter;
 mod server;
@@ -24,7 +26,9 @@ const WARM_UP: usize = 100;
 const REQUESTS: usize = 10_000;
 const AFTER_RELOAD: usize = 1_000;
 /// KB. Unoptimised code has larger stacks.
-const MEMORY: usize = 2_500;
+const MEMORY: usize = if cfg!(feature = "plugin-proxy") { 3_000 } else { 2_500 } + if BOARD { 180 } else { 0 };
+/// Whether pins and LEDs, which are files here, show what happens.
+const BOARD: bool = cfg!(all(feature = "plugin-gpio", feature = "test-switches"));
 const MEMORY_UNOPTIMISED: usize = MEMORY + 3 * 448;
 
 fn main() -> ExitCode {
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
         ["--serve", configuration] => return server::serve(configuration),
         ["--traced", program] => {
             for scheduler in ["Fair", "ReusePort"] {
-                prove(scheduler, MEMORY, "system calls", |site| Server::traced(program, &site.configuration()));
+                prove(scheduler, MEMORY, false, "system calls", |site| Server::traced(program, &site.configuration()));
             }
         }
         // The name of another test: not for this one.
@@ -41,15 +45,16 @@ fn main() -> ExitCode {
         _ => {
             let memory = if cfg!(debug_assertions) { MEMORY_UNOPTIMISED } else { MEMORY };
             for scheduler in ["Fair", "ReusePort"] {
-                prove(scheduler, memory, "allocations", |site| Server::counted(&site.configuration()));
+                prove(scheduler, memory, true, "allocations", |site| Server::counted(&site.configuration()));
             }
         }
     }
     ExitCode::SUCCESS
 }
 
-fn prove(scheduler: &str, memory: usize, what: &str, start: impl Fn(&Site) -> Server) {
-    let site = Site::new(scheduler, memory);
+/// `programs` = programs are run, too, whose own calls are not the server's.
+fn prove(scheduler: &str, memory: usize, programs: bool, what: &str, start: impl Fn(&Site) -> Server) {
+    let site = Site::new(scheduler, memory, programs && cfg!(feature = "plugin-cgi"));
     let mut server = start(&site);
     let at_start = server.count();
     assert!(at_start > 0, "the start takes memory: who sees none sees nothing");
@@ -60,12 +65,16 @@ fn prove(scheduler: &str, memory: usize, what: &str, start: impl Fn(&Site) -> Se
     let (warm_up, warm) = (traffic.answered, server.count());
     println!("{scheduler}: {at_start} {what} at start, {} in {warm_up} requests of warm-up", warm - at_start);
 
+    let edges = || ["activity", "error", "heartbeat", "busy"].map(|role| site.edges(role));
+    let before = edges();
     server.arm(true);
     traffic.extremes();
     while traffic.answered < warm_up + REQUESTS {
         traffic.round();
     }
     none(&mut server, warm, what, traffic.answered - warm_up);
+    let all = edges().into_iter().zip(before).all(|(now, before)| now > before);
+    assert!(all || !BOARD || what != "allocations", "nothing was shown: {:?}", edges());
 
     server.arm(false);
     let before = server.count();

@@ -69,6 +69,9 @@ impl Server {
     pub fn counted(configuration: &Path) -> Server {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg("--serve").arg(configuration).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(dir) = configuration.parent() {
+            command.env("MONKEY_TEST_GPIO", dir.join("board"));
+        }
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let watch = Watch::Allocator(child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Server::started(child, watch)

@@ -11,13 +11,30 @@ pub const BULKY: usize = 290;
 /// Seconds of `Timeout`.
 pub const TIMEOUT: u64 = 3;
 
+/// A script that does as its query says.
+const PROGRAM: &str = "echo complaint >&2
+case $QUERY_STRING in
+    length) printf 'Content-Length: 3\\n\\nrun' ;;
+    large) printf 'X-A: b\\n\\n'; head -c 300000 /dev/zero ;;
+    echo) printf 'X-A: b\\n\\n'; exec cat ;;
+    local) printf 'Location: /small.txt\\n\\n' ;;
+    bad) echo no answer ;;
+    nothing) ;;
+    half) printf 'Content-Length: 100000\\n\\nhalf' ;;
+    slow) exec sleep 100 ;;
+    busy) sleep 0.1; printf 'Content-Length: 0\\n\\n' ;;
+    *) printf 'Content-Type: text/plain\\n\\nrun' ;;
+esac
+";
+
 /// A directory of the test's own, removed at its end.
-pub struct Site(PathBuf);
+pub struct Site(PathBuf, bool);
 
 impl Site {
-    /// Writes everything. `memory` is the MemoryLimit in KB; the scheduler as in the configuration.
-    pub fn new(scheduler: &str, memory: usize) -> Site {
-        let site = Site(std::env::temp_dir().join(format!("monkey-no-allocation-{}-{scheduler}", std::process::id())));
+    /// Writes everything. `memory` is the MemoryLimit in KB; the scheduler as in the configuration; `programs` = some answer requests.
+    pub fn new(scheduler: &str, memory: usize, programs: bool) -> Site {
+        let dir = std::env::temp_dir().join(format!("monkey-no-allocation-{}-{scheduler}", std::process::id()));
+        let site = Site(dir, programs);
         let _ = fs::remove_dir_all(&site.0);
         site.write_files();
         site.write_configuration(scheduler, memory);
@@ -27,6 +44,11 @@ impl Site {
     /// The configuration directory.
     pub fn configuration(&self) -> PathBuf {
         self.0.join("conf")
+    }
+
+    /// Whether programs answer requests.
+    pub fn has_programs(&self) -> bool {
+        self.1
     }
 
     /// A file of the first site.
@@ -48,6 +70,7 @@ impl Site {
             ("www/style.css.br", 500),
             ("www/style.css.gz", 600),
             ("www/script.php", 10),
+            ("www/run.palm", 10),
             ("www/changed.txt", 100),
             ("www/dir/index.html", 200),
             ("www/pages/404.html", 700),
@@ -76,7 +99,7 @@ impl Site {
     Workers 2
     Scheduler {scheduler}
     MemoryLimit {memory}
-    FDLimit 740
+    FDLimit 940
     Timeout {TIMEOUT}
     RateWindow {TIMEOUT}
     KeepAliveTimeout 2
@@ -154,6 +177,14 @@ impl Site {
             if cfg!(feature = "plugin-metrics") && name == "default" {
                 handlers.push_str("[HANDLERS]\n    Location /metrics metrics\n");
             }
+            #[cfg(feature = "plugin-proxy")]
+            if name == "default" {
+                let (one, two) = (crate::backends::http(), crate::backends::http());
+                handlers.push_str(&format!("[PROXY]\n    Match ^/behind/\n    Server {one} {two}\n    KeepAlive 2\n"));
+            }
+            if self.1 && name == "default" {
+                handlers.push_str("[HANDLERS]\n    Match \\.sh(/|$) cgi /bin/sh\n    Match \\.cgi$ cgi\n");
+            }
             fs::write(conf.join("sites").join(name), format!("{text}{}{handlers}", log(format))).unwrap();
         }
         fs::create_dir_all(conf.join("plugins/logger")).unwrap();
@@ -163,12 +194,62 @@ impl Site {
             "[LOGGER]\n    FlushTimeout 1\n    MaxSize 100\n    Keep 2\n",
         )
         .unwrap();
+        #[cfg(feature = "plugin-proxy")]
+        {
+            fs::create_dir_all(conf.join("plugins/proxy")).unwrap();
+            let own = "[PROXY]\n    Timeout 1\n    Queue 4\n    Requests 4\n    Attempts 1000\n";
+            fs::write(conf.join("plugins/proxy/proxy.conf"), own).unwrap();
+        }
+        if self.1 {
+            fs::create_dir_all(conf.join("plugins/cgi")).unwrap();
+            let own = "[CGI]\n    Children 2\n    Queue 2\n    Timeout 1\n    KillAfter 0\n";
+            fs::write(conf.join("plugins/cgi/cgi.conf"), own).unwrap();
+            fs::write(self.file("run.sh"), PROGRAM).unwrap();
+            fs::write(self.file("not.cgi"), "").unwrap();
+        }
+        #[cfg(feature = "plugin-palm")]
+        {
+            fs::create_dir_all(conf.join("plugins/palm")).unwrap();
+            let port = crate::backends::palm().port();
+            let own = format!("Palm palm text/html {port}\n[LIMITS]\n    Timeout 1\n    Queue 4\n    Requests 4\n");
+            fs::write(conf.join("plugins/palm/palm.conf"), own).unwrap();
+        }
+        if cfg!(all(feature = "plugin-gpio", feature = "test-switches")) {
+            self.write_board();
+        }
         if cfg!(feature = "plugin-auth") {
             let text =
                 "[HOST]\n    ServerName secret\n    DocumentRoot ../app\n[AUTH]\n    Location /\n    Users users\n";
             fs::write(conf.join("sites/secret"), text).unwrap();
             self.write_users("");
         }
+    }
+
+    /// An LED for each role, in different patterns, and a button, where `MONKEY_TEST_GPIO` leads.
+    fn write_board(&self) {
+        let mut own = String::from("[GPIO]\n    Check 1\n[INPUT]\n    Pin 20\n    Action reload\n");
+        let board = self.0.join("board");
+        fs::create_dir_all(board.join("pins")).unwrap();
+        fs::write(board.join("pins/20"), "1").unwrap();
+        for (role, pattern) in [
+            ("ready", "on"),
+            ("activity", "pulse 50"),
+            ("error", "count"),
+            ("heartbeat", "blink 10"),
+            ("busy", "blink 5"),
+        ] {
+            fs::create_dir_all(board.join("leds").join(role)).unwrap();
+            fs::write(board.join("leds").join(role).join("brightness"), "").unwrap();
+            own.push_str(&format!("[OUTPUT]\n    Role {role}\n    Led {role}\n    Pattern {pattern}\n"));
+        }
+        let dir = self.configuration().join("plugins/gpio");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("gpio.conf"), own).unwrap();
+    }
+
+    /// How often the LED of a role was set; 0 where there is none.
+    pub fn edges(&self, role: &str) -> usize {
+        fs::read(self.0.join("board/leds").join(role).join("brightness")).map_or(0, |levels| levels.len() / 2)
     }
 
     /// Puts a users file in place of the one there is: `al` with the password `password`, and what follows.

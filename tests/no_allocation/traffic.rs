@@ -103,6 +103,67 @@ const METRICS: &[(&str, &str, u16)] = &[
 #[cfg(not(feature = "plugin-metrics"))]
 const METRICS: &[(&str, &str, u16)] = &[];
 
+/// The same for scripts that an application server runs.
+#[cfg(feature = "plugin-palm")]
+const SCRIPTS: &[(&str, &str, u16)] = &[
+    ("GET /run.palm", "", 200),
+    ("GET /run.palm/path/info", "Cookie: a=b\nCookie: c=d\n", 200),
+    ("GET /run.palm?length", "", 200),
+    ("HEAD /run.palm?length", "", 200),
+    ("GET /run.palm?large", "", 200),
+    ("GET /run.palm?pieces", "", 200),
+    ("GET /run.palm?local", "", 200),
+    ("GET /run.palm?redirect", "", 302),
+    ("GET /run.palm?unchanged", "", 304),
+    ("GET /run.palm?bad", "", 502),
+    ("GET /run.palm?long", "", 502),
+    ("GET /run.palm?nothing", "", 502),
+    ("GET /run.palm/%0a", "", 400),
+    ("POST /run.palm", "Content-Length: 4\n\nbody", 200),
+    ("POST /run.palm?length", "Transfer-Encoding: chunked\n\n4\nbody\n0\n\n", 411),
+];
+#[cfg(not(feature = "plugin-palm"))]
+const SCRIPTS: &[(&str, &str, u16)] = &[];
+
+/// The same for what servers behind this one answer.
+#[cfg(feature = "plugin-proxy")]
+const PROXIED: &[(&str, &str, u16)] = &[
+    ("GET /behind/length", "", 200),
+    ("GET /behind/./length?query", "Cookie: a=b\nX-Forwarded-For: 1.2.3.4\nConnection: x\n", 200),
+    ("HEAD /behind/length", "", 200),
+    ("GET /behind/chunks", "", 200),
+    ("GET /behind/end", "", 200),
+    ("GET /behind/large", "", 200),
+    ("GET /behind/pieces", "", 200),
+    ("GET /behind/interim", "", 204),
+    ("GET /behind/unchanged", "", 304),
+    ("GET /behind/closed", "", 200),
+    ("GET /behind/closed", "", 200),
+    ("GET /behind/bad", "", 502),
+    ("GET /behind/long", "", 502),
+    ("GET /behind/nothing", "", 502),
+    ("POST /behind/length", "Content-Length: 4\n\nbody", 200),
+    ("POST /behind/length", "Transfer-Encoding: chunked\n\n4\nbody\n0\n\n", 200),
+    ("POST /behind/nothing", "Content-Length: 4\n\nbody", 502),
+    ("DELETE /behind/other", "", 404),
+];
+#[cfg(not(feature = "plugin-proxy"))]
+const PROXIED: &[(&str, &str, u16)] = &[];
+
+/// The same for programs that are run.
+const PROGRAMS: &[(&str, &str, u16)] = &[
+    ("GET /run.sh", "", 200),
+    ("GET /run.sh/path/info", "Cookie: a=b\n", 200),
+    ("GET /run.sh?length", "", 200),
+    ("GET /run.sh?large", "", 200),
+    ("GET /run.sh?local", "", 200),
+    ("GET /run.sh?bad", "", 502),
+    ("GET /run.sh?nothing", "", 502),
+    ("GET /not.cgi", "", 403),
+    ("POST /run.sh?echo", "Content-Length: 4\n\nbody", 200),
+    ("POST /run.sh?echo", "Transfer-Encoding: chunked\n\n4\nbody\n0\n\n", 200),
+];
+
 /// Whole requests, and the status of the answer.
 const ODD: &[(&str, u16)] = &[
     ("GET /no/such/page HTTP/1.1\nHost: app\nAccept: text/html\n\n", 200),
@@ -168,7 +229,9 @@ impl<'a> Traffic<'a> {
     /// One of everything, and some more of what there are many of.
     pub fn round(&mut self) {
         self.connection = None;
-        for &(line, rest, status) in CATALOGUE.iter().chain(LISTINGS).chain(METRICS) {
+        let programs = if self.site.has_programs() { PROGRAMS } else { &[] };
+        let all = CATALOGUE.iter().chain(LISTINGS).chain(METRICS).chain(SCRIPTS).chain(PROXIED).chain(programs);
+        for &(line, rest, status) in all {
             let end = if rest.contains("\n\n") { "" } else { "\n" };
             let text = format!("{line} HTTP/1.1\nHost: localhost\n{rest}{end}");
             self.expect(&wire(&text.replace("FUTURE", FUTURE).replace("PAST", PAST)), status);
@@ -256,6 +319,17 @@ impl<'a> Traffic<'a> {
     /// What takes time, and what fills the server up.
     pub fn extremes(&mut self) {
         self.connection = None;
+        if cfg!(feature = "plugin-palm") {
+            self.elsewhere("/run.palm?");
+        }
+        #[cfg(feature = "plugin-proxy")]
+        {
+            self.elsewhere("/behind/");
+            self.websockets();
+        }
+        if self.site.has_programs() {
+            self.elsewhere("/run.sh?");
+        }
         self.slow_heads();
         self.full_pool();
         self.slow_readers();
@@ -264,6 +338,45 @@ impl<'a> Traffic<'a> {
         self.idle_give_way();
         self.over_capacity();
         self.time_outs();
+    }
+
+    /// Scripts and servers that are slow, that stop half-way, whose clients leave, and more of them than may be under way or wait.
+    fn elsewhere(&mut self, place: &str) {
+        let of = |what: &str| get(&format!("{place}{what}"));
+        let mut slow = self.open();
+        slow.send(&of("slow")).unwrap();
+        assert_eq!(slow.answer(false).unwrap().status, 504);
+        let mut half = self.open();
+        half.send(&of("half")).unwrap();
+        assert!(half.answer(false).is_err() && half.closed());
+        let mut left: Vec<Connection> = (0..20).map(|_| self.open()).collect();
+        left.iter_mut().for_each(|connection| connection.send(&of("busy")).unwrap());
+        // Who ends its side together with the request may well wait for the answer.
+        sleep(Duration::from_millis(30));
+        drop(left);
+        sleep(Duration::from_millis(30));
+        let mut all: Vec<Connection> = (0..40).map(|_| self.open()).collect();
+        all.iter_mut().for_each(|connection| connection.send(&of("busy")).unwrap());
+        let statuses: Vec<u16> = all.iter_mut().filter_map(|one| Some(one.answer(false).ok()?.status)).collect();
+        assert_eq!(statuses.len(), all.len());
+        assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+        self.answered += 2 + statuses.len();
+    }
+
+    /// Connections that become ones of another protocol, and say much that they read late, or never.
+    #[cfg(feature = "plugin-proxy")]
+    fn websockets(&mut self) {
+        let ask = "GET /behind/socket HTTP/1.1\nHost: localhost\nConnection: Upgrade\nUpgrade: websocket\n\n";
+        for leaves in [false, true, false] {
+            let mut connection = self.open();
+            connection.send(&wire(ask)).unwrap();
+            assert_eq!(connection.status().unwrap(), 101);
+            connection.send(&[b'x'; 200_000]).unwrap();
+            if !leaves {
+                connection.skip(200_000).expect("an echo");
+            }
+            self.answered += 1;
+        }
     }
 
     /// Heads of every size of buffer that come in pieces, byte by byte at the end.

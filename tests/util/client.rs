@@ -11,6 +11,13 @@ pub fn request(line: &str, fields: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: test\r\n{fields}\r\n")
 }
 
+/// A body as chunks of so many bytes, the last chunk included.
+pub fn chunked(body: &[u8], size: usize) -> Vec<u8> {
+    let chunks = body.chunks(size);
+    let chunks = chunks.flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+    chunks.chain(*b"0\r\n\r\n").collect()
+}
+
 /// One connection.
 pub struct Client {
     stream: TcpStream,
@@ -69,8 +76,16 @@ impl Client {
         sent
     }
 
+    /// Leaves the kernel hardly any room for what comes: who does not read takes nothing.
+    #[cfg(feature = "plugin-fastcgi")]
+    pub fn takes_little(&self) {
+        use monkey::sys::socket::{Buffers, configure};
+        let little = Buffers { defer_accept: 0, send_buffer: 0, receive_buffer: 4608, not_sent_lowat: 0 };
+        configure(std::os::fd::AsFd::as_fd(&self.stream), &little).expect("a small buffer");
+    }
+
     /// The same connection once more, to send while it is read.
-    #[cfg(feature = "test-switches")]
+    #[allow(dead_code)] // Where nothing is built in that reads while it is sent to.
     pub fn another(&self) -> Client {
         let stream = self.stream.try_clone().expect("a descriptor");
         Client { stream, read: Vec::new(), record: self.record.clone() }

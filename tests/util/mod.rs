@@ -3,8 +3,8 @@
 mod answer;
 mod client;
 mod dir;
-#[allow(dead_code)] // Where no plugin has an example.
 mod example;
+mod process;
 mod server;
 mod setup;
 mod state;
@@ -17,10 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use answer::{ALLOW, Answer, DATE, ETAG, MODIFIED, RANGES, SERVER};
-pub use client::{Client, request};
+pub use client::{Client, chunked, request};
 pub use dir::Dir;
-#[allow(unused_imports)] // Where no plugin has an example.
 pub use example::example;
+pub use process::is_gone;
+#[cfg(any(feature = "plugin-cgi", feature = "test-switches"))]
+pub use process::{children, lives, spawner_below};
+#[cfg(feature = "test-switches")]
+pub use process::{parent, spawners};
 pub use server::{Ended, Server, listening};
 pub use setup::{Setup, moves_all, set_mtime};
 pub use state::State;

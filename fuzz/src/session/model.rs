@@ -230,8 +230,8 @@ impl Model {
 
 /// The decoded path, or the status of a request that no site may see.
 fn route(head: &Head, bytes: &[u8]) -> Result<Vec<u8>, u16> {
-    let known = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Options];
-    if !known.contains(&head.method) {
+    use Method::{Delete, Get, Head, Options, Patch, Post, Put};
+    if ![Get, Head, Post, Put, Delete, Options, Patch].contains(&head.method) {
         return Err(501);
     }
     let mut room = vec![0; bytes.len()];
@@ -248,6 +248,7 @@ fn file(head: &Head, bytes: &[u8], path: &[u8]) -> Kind {
     match head.method {
         Method::Get | Method::Head | Method::Post => {}
         Method::Options => return Kind::Status(200),
+        Method::Patch => return Kind::Status(501),
         _ => return Kind::Status(405),
     }
     let Some(index) = FILES.iter().position(|(name, _)| name.as_bytes() == path) else {

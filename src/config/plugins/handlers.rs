@@ -1,19 +1,21 @@
 //! `[HANDLERS]`: which plugin answers which requests.
 
+use std::sync::Arc;
+
 use super::super::check::Values;
 use super::super::diagnostic::Findings;
 use super::super::raw::RawEntry;
 use super::super::rules::compile;
 use super::super::site::is_unnormal;
-use super::super::text::{Words, first_word, same};
-use super::{BuiltIn, PLUGINS, Plugin};
+use super::super::text::{Words, cut, first_word, same};
+use super::{BuiltIn, PLUGINS, Plugin, With, of_line};
 use crate::wire::pattern::Pattern;
 
 /// Which requests a line is for.
 #[derive(Clone, Debug)]
 pub enum Applies {
     /// Those with the pattern somewhere in the decoded path without query.
-    Match(Pattern),
+    Match(Arc<Pattern>),
     /// Those below a prefix, which begins with a slash and does not end with one; the empty one is every path.
     Location(Box<str>),
 }
@@ -23,10 +25,13 @@ pub enum Applies {
 pub struct HandlerLine {
     /// Which requests it is for.
     pub applies: Applies,
-    /// The short name of a plugin that is built in and answers requests.
+    /// The short name of a plugin that answers requests. It is built in, unless the line follows from its file: then nobody answers.
     pub plugin: &'static str,
     /// The words behind it.
     pub params: Vec<Box<str>>,
+    /// Which of its plugin's lines it is, over the whole configuration: where a plugin has data of its own for each line, they stand at
+    /// this place. 0 for a plugin that has none. Lines of several sites may have the same number.
+    pub number: u16,
 }
 
 impl HandlerLine {
@@ -37,6 +42,16 @@ impl HandlerLine {
             Applies::Location(prefix) => is_below(path, prefix.as_bytes()).then_some(prefix.len()),
         }
     }
+
+    /// Whether a file with this path is a program by it, whose text is not for anyone.
+    pub fn runs(&self, path: &[u8]) -> bool {
+        runs_files(self.plugin) && matches!(&self.applies, Applies::Match(pattern) if pattern.is_match(path))
+    }
+}
+
+/// Whether the `Match` lines of a plugin are about files that are run.
+pub fn runs_files(plugin: &str) -> bool {
+    matches!(plugin, "cgi" | "fastcgi" | "palm")
 }
 
 /// Whether a path lies below a prefix (whole segments), or is it.
@@ -44,18 +59,90 @@ pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
 }
 
-/// The lines of a site, in the order in which they are written.
-pub(in super::super) fn handlers(v: &Values<'_>, out: &mut Findings) -> Vec<HandlerLine> {
-    let mut lines = Vec::new();
-    for entry in v.every("HANDLERS") {
-        if let Some(line) = line(&entry, out) {
-            lines.push(line);
+/// Lines in the making: those of a site, or those that follow from the file of a plugin for every site.
+#[derive(Clone, Default, Debug)]
+pub(in super::super) struct Lines {
+    /// In the order in which they are tried.
+    pub(in super::super) list: Vec<HandlerLine>,
+    /// Extensions, lower-cased, of the files that they run.
+    pub(in super::super) extensions: Vec<String>,
+}
+
+impl Lines {
+    /// Adds a line for a pattern, which is in the value of `entry`. `number` is that of what it leads to.
+    #[allow(dead_code)] // Which plugin has such lines is the features' choice.
+    pub(super) fn add(
+        &mut self,
+        plugin: &'static str,
+        regex: &str,
+        number: u16,
+        entry: &RawEntry<'_>,
+        out: &mut Findings,
+    ) {
+        let Some(pattern) = compile(regex, entry, out) else { return };
+        self.runs(plugin, regex);
+        self.list.push(HandlerLine { applies: Applies::Match(pattern.into()), plugin, params: Vec::new(), number });
+    }
+
+    /// Takes note of the extensions that a pattern is about, if it is about all files with them: `\\.EXT` or `\\.(EXT|EXT)`, with nothing
+    /// before it but `/.*` perhaps, and nothing behind it but `$` or `(/|$)`.
+    fn runs(&mut self, plugin: &str, regex: &str) {
+        if !runs_files(plugin) {
+            return;
         }
+        let mut rest = regex;
+        for start in ["^", "/", ".*"] {
+            rest = rest.strip_prefix(start).unwrap_or(rest);
+        }
+        let Some(mut rest) = rest.strip_prefix("\\.") else { return };
+        for end in ["(/|$)", "($|/)", "$"] {
+            rest = rest.strip_suffix(end).unwrap_or(rest);
+        }
+        let several = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+        rest = several.unwrap_or(rest);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b == b'|' && several.is_some();
+        if !rest.bytes().all(plain) {
+            return;
+        }
+        while !rest.is_empty() {
+            let (extension, more) = cut(rest, |byte| byte == b'|');
+            self.extensions.push(extension.to_ascii_lowercase());
+            rest = more.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// Those behind the ones of a site, all of which match patterns.
+    pub(in super::super) fn append(&mut self, more: &Lines) {
+        for HandlerLine { applies, plugin, number, .. } in &more.list {
+            let Applies::Match(pattern) = applies else { continue };
+            let applies = Applies::Match(Arc::clone(pattern));
+            self.list.push(HandlerLine { applies, plugin, params: Vec::new(), number: *number });
+        }
+        self.extensions.extend_from_slice(&more.extensions);
+    }
+}
+
+/// A line of `[HANDLERS]` up to the plugin's name.
+#[allow(dead_code)] // As above.
+pub(super) struct Asks<'e, 'a> {
+    /// The line.
+    pub(super) entry: &'e RawEntry<'a>,
+    /// The words behind the name.
+    pub(super) words: &'a str,
+    /// Whether it is for the paths that match a pattern, not for those below a prefix.
+    pub(super) is_match: bool,
+}
+
+/// The lines of a site, in the order in which they are written.
+pub(in super::super) fn handlers(v: &Values<'_>, with: &mut With<'_>, out: &mut Findings) -> Lines {
+    let mut lines = Lines::default();
+    for entry in v.every("HANDLERS") {
+        line(&entry, with, &mut lines, out);
     }
     lines
 }
 
-fn line(entry: &RawEntry<'_>, out: &mut Findings) -> Option<HandlerLine> {
+fn line(entry: &RawEntry<'_>, with: &mut With<'_>, lines: &mut Lines, out: &mut Findings) -> Option<()> {
     let (what, rest) = first_word(entry.value);
     let (name, params) = first_word(rest);
     let is_match = same(entry.key, "Match");
@@ -70,15 +157,17 @@ fn line(entry: &RawEntry<'_>, out: &mut Findings) -> Option<HandlerLine> {
         return out.refuse(&at, format_args!("{} takes no parameters: take \"{params}\" out", plugin.name));
     }
     let applies = if is_match {
-        Applies::Match(compile(what, entry, out)?)
+        Applies::Match(compile(what, entry, out)?.into())
     } else {
         Applies::Location(prefix(what, entry, out)?.into())
     };
-    let mut words = Vec::new();
-    for word in Words(params) {
-        words.push(word.into());
+    let number = of_line(plugin.name, &Asks { entry, words: params, is_match }, with, out)?;
+    if is_match {
+        lines.runs(plugin.name, what);
     }
-    Some(HandlerLine { applies, plugin: plugin.name, params: words })
+    let params = Words(params).map(Box::from).collect();
+    lines.list.push(HandlerLine { applies, plugin: plugin.name, params, number });
+    Some(())
 }
 
 /// A prefix as paths of requests have it: without a slash at the end.

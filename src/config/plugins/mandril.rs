@@ -234,7 +234,7 @@ const URI: usize = 1;
 const HOTLINK: usize = 2;
 
 /// In the order of [`Method`](crate::wire::head::Method).
-const METHODS: &str = "GET HEAD POST PUT DELETE OPTIONS";
+const METHODS: &str = "GET HEAD POST PUT DELETE OPTIONS PATCH";
 
 /// The number of a word in a list.
 #[inline(never)]
@@ -274,7 +274,7 @@ fn what(entry: &RawEntry<'_>, allow: bool, out: &mut Findings) -> Option<What> {
         } else {
             let hint = match kind {
                 ADDRESS => "networks such as 192.168.0.0/16, 10.0.0.1 or fe80::/10, or all alone",
-                _ => "of GET HEAD POST PUT DELETE OPTIONS; every other is answered 501",
+                _ => "of GET HEAD POST PUT DELETE OPTIONS PATCH; every other is answered 501",
             };
             let at = entry.value_at.of_part(entry.value, word);
             return out.refuse(&at, format_args!("no rule can be about {word}: write {hint}"));
@@ -353,7 +353,8 @@ mod tests {
 
     #[test]
     fn the_bits_of_methods() {
-        let all = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Options];
+        use Method::*;
+        let all = [Get, Head, Post, Put, Delete, Options, Patch];
         for (number, (name, method)) in METHODS.split(' ').zip(all).enumerate() {
             assert_eq!((format!("{method:?}").to_uppercase(), method as usize), (name.to_string(), number));
         }

@@ -6,13 +6,28 @@
 
 #[cfg(feature = "plugin-auth")]
 pub mod auth;
+pub mod backend;
+#[cfg(feature = "plugin-cgi")]
+pub mod cgi;
 #[cfg(feature = "plugin-cheetah")]
 pub mod cheetah;
 pub mod dirlisting;
+#[cfg(feature = "plugin-fastcgi")]
+pub mod fastcgi;
+// Its keys are part of docs/CONFIGURATION.md, which a test of any build writes.
+#[cfg(any(test, feature = "plugin-gpio"))]
+#[cfg_attr(not(feature = "plugin-gpio"), allow(dead_code))]
+pub mod gpio;
 pub mod handlers;
 pub mod logger;
 #[cfg(feature = "plugin-mandril")]
 pub mod mandril;
+#[cfg(feature = "plugin-palm")]
+pub mod palm;
+#[cfg(feature = "plugin-proxy")]
+pub mod proxy;
+#[cfg(any(feature = "plugin-cgi", feature = "plugin-fastcgi", feature = "plugin-palm", feature = "plugin-proxy"))]
+mod targets;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,9 +36,10 @@ use super::Config;
 use super::check::{Values, check};
 use super::diagnostic::{Findings, Position};
 use super::files::{Files, Trouble};
-use super::read::read_text;
+use super::read::{Form, read_form};
 use super::site::Base;
-use super::table::{File, NO_DOC, Section, State};
+use super::table::{File, NO_DOC, Section};
+use handlers::{Asks, Lines};
 
 /// A plugin, as the configuration sees it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +58,13 @@ pub struct Plugin {
     pub handler: Option<&'static str>,
 }
 
+impl Plugin {
+    /// Whether its file has keys that hold without being written, such as time limits.
+    fn has_limits(&self) -> bool {
+        self.handler.is_some_and(|words| !words.is_empty())
+    }
+}
+
 const fn plugin(name: &'static str, built_in: bool) -> Plugin {
     Plugin { name, built_in, file: "", sections: &[], site: &[], handler: None }
 }
@@ -50,12 +73,13 @@ const fn absent(name: &'static str, site: &'static [Section]) -> Plugin {
     Plugin { site, ..plugin(name, false) }
 }
 
-const fn absent_handler(name: &'static str) -> Plugin {
-    Plugin { handler: Some(""), ..plugin(name, false) }
+#[allow(dead_code)] // Where every plugin is built in.
+const fn absent_handler(name: &'static str, site: &'static [Section]) -> Plugin {
+    Plugin { handler: Some(""), ..absent(name, site) }
 }
 
 const fn named(name: &'static str) -> Section {
-    Section { name, keys: &[], free: None, required: false, many: false, state: State::Active, doc: NO_DOC }
+    Section { name, keys: &[], free: None, required: false, many: false, doc: NO_DOC }
 }
 
 /// Every plugin there is or will be.
@@ -81,7 +105,7 @@ pub const PLUGINS: &[Plugin] = &[
         ..plugin("mandril", true)
     },
     #[cfg(not(feature = "plugin-mandril"))]
-    Plugin { handler: Some(""), ..absent("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]) },
+    absent_handler("mandril", &[named("MANDRIL"), named("RULES"), named("RATE")]),
     Plugin {
         file: "dirhtml.conf",
         sections: dirlisting::SECTIONS,
@@ -93,12 +117,49 @@ pub const PLUGINS: &[Plugin] = &[
     Plugin { file: "cheetah.conf", sections: cheetah::FILE, ..plugin("cheetah", true) },
     #[cfg(not(feature = "plugin-cheetah"))]
     absent("cheetah", &[]),
-    absent_handler("cgi"),
-    absent_handler("fastcgi"),
-    absent_handler("palm"),
-    absent_handler("proxy"),
+    #[cfg(feature = "plugin-cgi")]
+    Plugin {
+        file: "cgi.conf",
+        sections: cgi::FILE,
+        site: cgi::SITE,
+        handler: Some("[INTERPRETER] [MIMETYPE], or PROGRAM"),
+        ..plugin("cgi", true)
+    },
+    #[cfg(not(feature = "plugin-cgi"))]
+    absent_handler("cgi", &[named("CGI")]),
+    #[cfg(feature = "plugin-fastcgi")]
+    Plugin {
+        file: "fastcgi.conf",
+        sections: fastcgi::FILE,
+        handler: Some("[NAME or ADDRESS ...]"),
+        ..plugin("fastcgi", true)
+    },
+    #[cfg(not(feature = "plugin-fastcgi"))]
+    absent_handler("fastcgi", &[]),
+    #[cfg(feature = "plugin-palm")]
+    Plugin {
+        file: "palm.conf",
+        sections: palm::FILE,
+        handler: Some("[ADDRESS] PORT [MIMETYPE]"),
+        ..plugin("palm", true)
+    },
+    #[cfg(not(feature = "plugin-palm"))]
+    absent_handler("palm", &[]),
+    #[cfg(feature = "plugin-proxy")]
+    Plugin {
+        file: "proxy.conf",
+        sections: proxy::FILE,
+        site: proxy::SITE,
+        handler: Some("ADDRESS ..."),
+        ..plugin("proxy", true)
+    },
+    #[cfg(not(feature = "plugin-proxy"))]
+    absent_handler("proxy", &[named("PROXY")]),
     Plugin { handler: Some(""), ..plugin("metrics", cfg!(feature = "plugin-metrics")) },
     absent("tls", &[named("TLS")]),
+    #[cfg(any(test, feature = "plugin-gpio"))]
+    Plugin { file: "gpio.conf", sections: gpio::FILE, ..plugin("gpio", cfg!(feature = "plugin-gpio")) },
+    #[cfg(not(any(test, feature = "plugin-gpio")))]
     absent("gpio", &[]),
 ];
 
@@ -114,6 +175,9 @@ pub struct OfSite {
     /// What only those may see who have a password.
     #[cfg(feature = "plugin-auth")]
     pub auth: Vec<auth::Protection>,
+    /// The environment of programs.
+    #[cfg(feature = "plugin-cgi")]
+    pub cgi: cgi::OfSite,
 }
 
 impl OfSite {
@@ -165,9 +229,30 @@ pub struct OfServer {
     /// The admin shell, if there is to be one.
     #[cfg(feature = "plugin-cheetah")]
     pub cheetah: Option<cheetah::Cheetah>,
+    /// Programs that answer requests.
+    #[cfg(feature = "plugin-cgi")]
+    pub cgi: cgi::Cgi,
+    /// FastCGI servers.
+    #[cfg(feature = "plugin-fastcgi")]
+    pub fastcgi: fastcgi::FastCgi,
+    /// Palm servers.
+    #[cfg(feature = "plugin-palm")]
+    pub palm: palm::PalmClient,
+    /// Web servers behind this one.
+    #[cfg(feature = "plugin-proxy")]
+    pub proxy: proxy::Proxy,
+    /// Pins and LEDs.
+    #[cfg(feature = "plugin-gpio")]
+    pub gpio: gpio::Gpio,
 }
 
 impl OfServer {
+    /// All files are read.
+    pub(super) fn settle(&mut self) {
+        #[cfg(feature = "plugin-fastcgi")]
+        self.fastcgi.settle();
+    }
+
     /// Whether a plugin tells the operator what is written in the files of the sites.
     pub(super) fn wants_text(&self) -> bool {
         #[cfg(feature = "plugin-cheetah")]
@@ -193,36 +278,113 @@ pub fn written(config: &Config) -> Vec<(&'static str, PathBuf)> {
     written
 }
 
-/// `v` are the checked entries of a site.
-pub(super) fn of_site(v: &Values<'_>, base: &Base<'_>, files: &dyn Files, out: &mut Findings) -> OfSite {
-    let _ = (v, base, files, &out);
-    OfSite {
-        #[cfg(feature = "plugin-logger")]
-        logger: logger::of_site(v, base, out),
-        #[cfg(feature = "plugin-mandril")]
-        mandril: mandril::of_site(v, out),
-        #[cfg(feature = "plugin-auth")]
-        auth: auth::protections(v, base, files, out),
+/// Where plugins connect to: for a sandbox to allow.
+pub fn reached(config: &Config) -> Vec<&backend::Address> {
+    #[allow(unused_mut)] // Where no plugin connects anywhere.
+    let mut reached = Vec::new();
+    #[cfg(feature = "plugin-fastcgi")]
+    reached.extend(config.plugins.fastcgi.servers.iter().map(|server| &server.address));
+    #[cfg(feature = "plugin-palm")]
+    reached.extend(config.plugins.palm.lines.iter().map(|line| &line.address));
+    #[cfg(feature = "plugin-proxy")]
+    reached.extend(config.plugins.proxy.servers.iter().map(|server| &server.address));
+    let _ = config;
+    reached
+}
+
+/// Whom plugins start programs as, besides the server's own user. An order has the place of one in this list, from 1 on: the spawner
+/// becomes nobody else, whatever it is told.
+pub fn child_users(config: &Config) -> Vec<&str> {
+    #[allow(unused_mut)] // Where no plugin has any.
+    let mut users = Vec::new();
+    #[cfg(feature = "plugin-cgi")]
+    users.extend(config.plugins.cgi.user.as_deref());
+    #[cfg(feature = "plugin-gpio")]
+    users.extend(config.plugins.gpio.user.as_deref());
+    #[cfg(feature = "test-switches")]
+    users.extend(config.sites.iter().flat_map(|site| &site.names).filter_map(|name| {
+        // `as-NAME.spawn.test`, for the handler spawn of builds for tests.
+        name.strip_prefix("as-")?.strip_suffix(".spawn.test")
+    }));
+    let _ = config;
+    users
+}
+
+/// What the lines and sections of sites are read with.
+pub(super) struct With<'a> {
+    /// Where paths start.
+    pub(super) base: &'a Base<'a>,
+    /// What there is.
+    pub(super) files: &'a dyn Files,
+    /// What the plugins have read in files of their own, and what lines lead to.
+    #[allow(dead_code)] // Which plugin's lines lead to anything is the features' choice.
+    pub(super) own: &'a mut OfServer,
+}
+
+/// What the words of a line lead to: its number.
+fn of_line(plugin: &str, asks: &Asks<'_, '_>, with: &mut With<'_>, out: &mut Findings) -> Option<u16> {
+    let _ = (asks, &with, &out);
+    match plugin {
+        #[cfg(feature = "plugin-cgi")]
+        "cgi" => cgi::of_line(asks, with, out),
+        #[cfg(feature = "plugin-fastcgi")]
+        "fastcgi" => fastcgi::of_line(asks, with, out),
+        #[cfg(feature = "plugin-palm")]
+        "palm" => palm::of_line(asks, with, out),
+        #[cfg(feature = "plugin-proxy")]
+        "proxy" => proxy::of_line(asks, with, out),
+        _ => Some(0),
     }
 }
 
-/// Reads the files of the plugins in `dir`, where there are any. Relative paths in them start at `base`.
-pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Base<'_>, out: &mut Findings) -> OfServer {
+/// `v` are the checked entries of a site. Lines that follow from them are added to those of the site.
+pub(super) fn of_site(v: &Values<'_>, with: &mut With<'_>, lines: &mut Lines, out: &mut Findings) -> OfSite {
+    let _ = (v, &with, &lines, &out);
+    #[cfg(feature = "plugin-cgi")]
+    let cgi = cgi::of_site(v, with, lines, out);
+    #[cfg(feature = "plugin-proxy")]
+    proxy::of_site(v, with, lines, out);
+    OfSite {
+        #[cfg(feature = "plugin-logger")]
+        logger: logger::of_site(v, with.base, out),
+        #[cfg(feature = "plugin-mandril")]
+        mandril: mandril::of_site(v, out),
+        #[cfg(feature = "plugin-auth")]
+        auth: auth::protections(v, with.base, with.files, out),
+        #[cfg(feature = "plugin-cgi")]
+        cgi,
+    }
+}
+
+/// Reads the files of the plugins in `dir`, where there are any. Relative paths in them start at `base`. Lines that follow from them, for
+/// every site, are added to `lines`.
+pub(super) fn of_server(
+    files: &dyn Files,
+    dir: &Path,
+    base: &Base<'_>,
+    lines: &mut Lines,
+    out: &mut Findings,
+) -> OfServer {
     #[allow(unused_mut)] // Where no plugin has a file.
     let mut own = OfServer::default();
+    #[cfg(not(all(feature = "plugin-cgi", feature = "plugin-fastcgi", feature = "plugin-palm")))]
+    keep_back(files, dir, lines);
     for plugin in PLUGINS.iter().filter(|plugin| plugin.built_in && !plugin.file.is_empty()) {
         let path = dir.join(plugin.name).join(plugin.file);
         let content = match files.read(&path) {
             Ok(content) => content,
+            // Limits have defaults.
+            Err(Trouble::Missing) if plugin.has_limits() => Vec::new(),
             Err(Trouble::Missing) => continue,
             Err(what) => {
                 out.error(&Position::of_file(&path), what);
                 continue;
             }
         };
-        let raw = read_text(files, &path, content.into(), out);
+        let form = if plugin.name == "palm" { Form::Palm } else { Form::Indented };
+        let raw = read_form(files, &path, content.into(), form, out);
         let v = check(&raw, File::Plugin(plugin.sections), &Position::of_file(&path), out);
-        let _ = (&v, base);
+        let _ = (&v, base, &lines);
         match plugin.name {
             #[cfg(feature = "plugin-logger")]
             "logger" => own.logger = logger::of_file(&v, base, out),
@@ -232,10 +394,50 @@ pub(super) fn of_server(files: &dyn Files, dir: &Path, base: &Base<'_>, out: &mu
             "dirlisting" => own.dirlisting = dirlisting::resolve(&v, files, &dir.join(plugin.name), out),
             #[cfg(feature = "plugin-cheetah")]
             "cheetah" => own.cheetah = cheetah::resolve(&v, base.dir),
+            #[cfg(feature = "plugin-cgi")]
+            "cgi" => own.cgi = cgi::of_file(&v, files, lines, out),
+            #[cfg(feature = "plugin-fastcgi")]
+            "fastcgi" => own.fastcgi = fastcgi::of_file(&v, base, lines, out),
+            #[cfg(feature = "plugin-palm")]
+            "palm" => own.palm = palm::of_file(&v, base, lines, out),
+            #[cfg(feature = "plugin-proxy")]
+            "proxy" => own.proxy = proxy::of_file(&v, base, lines, out),
+            #[cfg(feature = "plugin-gpio")]
+            "gpio" => own.gpio = gpio::of_file(&v, base, files, out),
             _ => {}
         }
     }
     own
+}
+
+/// What a plugin would run is a program in a build without it, too: from its file, if there is one, follow lines that nobody answers, so
+/// that no text of a program is sent.
+#[cfg(not(all(feature = "plugin-cgi", feature = "plugin-fastcgi", feature = "plugin-palm")))]
+fn keep_back(files: &dyn Files, dir: &Path, lines: &mut Lines) {
+    use super::text::{Words, same};
+    for plugin in PLUGINS.iter().filter(|plugin| !plugin.built_in && handlers::runs_files(plugin.name)) {
+        let mut path = dir.join(plugin.name).join(plugin.name);
+        path.set_extension("conf");
+        let Ok(content) = files.read(&path) else { continue };
+        // Its mistakes are those of another build.
+        let out = &mut Findings::default();
+        let raw = read_form(files, &path, content.into(), Form::Palm, out);
+        for entry in (0..raw.len()).filter_map(|n| raw.entry(n)) {
+            let is_extension = same(entry.key, "Extension") || same(entry.key, "Palm");
+            if !is_extension && !same(entry.key, "Match") {
+                continue;
+            }
+            let count = if plugin.name == "fastcgi" { usize::MAX } else { 1 };
+            for word in Words(entry.value).take(count) {
+                match is_extension {
+                    true => {
+                        lines.add(plugin.name, &["\\.", word.trim_start_matches('.'), "(/|$)"].concat(), 0, &entry, out)
+                    }
+                    false => lines.add(plugin.name, word, 0, &entry, out),
+                }
+            }
+        }
+    }
 }
 
 /// The names of the plugins in this build.

@@ -186,7 +186,7 @@ fn the_shipped_configuration() {
 #[test]
 fn the_shipped_configuration_says_the_defaults() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/monkey.conf")).unwrap();
-    let example = ["User", "PidFile", "UserDir", "FDLimit", "Sandbox", "Chroot"];
+    let example = ["User", "PidFile", "UserDir", "FDLimit", "Sandbox", "Chroot", "Watchdog"];
     for key in File::Server.sections()[0].keys {
         let line = format!("{} {}", key.name, key.default);
         let said = text.lines().map(|line| line.trim_start().trim_start_matches("# "));
@@ -212,4 +212,25 @@ fn the_shipped_files_do_no_harm_as_files_of_another_kind() {
     for name in ["monkey.conf", "monkey.mime", "sites/default"] {
         fuzz(&fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)).unwrap());
     }
+}
+
+/// What such a plugin would run is not sent as a text instead.
+#[cfg(not(any(feature = "plugin-cgi", feature = "plugin-fastcgi", feature = "plugin-palm")))]
+#[test]
+fn programs_of_plugins_that_are_not_built_in() {
+    let files = [
+        ("/c/sites/default", SITE),
+        ("/c/plugins/palm/palm.conf", "Palm pl text/html 1\n[PALM]\n  Extension .py\n  ServerPort x\n"),
+        ("/c/plugins/cgi/cgi.conf", "[CGI]\n  Match ^/run/ /bin/sh text/html\n  Timeout 1\n"),
+        ("/c/plugins/fastcgi/fastcgi.conf", "[FASTCGI_LOCATION]\n  Match \\.a$ \\.b$\n"),
+    ];
+    let (config, found) = read(Options::default(), &files);
+    assert!(found.iter().all(|found| found.contains("passed over")), "{found:?}");
+    let site = &config.unwrap().sites[0];
+    let runs = |path: &str| site.handlers.iter().any(|line| line.runs(path.as_bytes()));
+    for path in ["/x.pl", "/x.py/y", "/run/x", "/x.a", "/x.b"] {
+        assert!(runs(path), "{path}");
+    }
+    assert!(!runs("/x.html") && !runs("/bin/sh"));
+    assert_eq!(site.script_extensions, ["php", "phtml", "phar", "a", "b", "pl", "py"]);
 }

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::credentials::{ROOM, parse};
 use super::passwd::{self, Task, edit};
 use super::users::{Line, Secret, cut, find, line, lines};
 use crate::limits::CREDENTIALS_MAX;
 use crate::wire::base64;
+use crate::wire::basic::{ROOM, parse};
 
 /// Users of a file that are looked up.
 const USERS: usize = 16;

@@ -5,7 +5,6 @@
 
 #[cfg(feature = "auth-bcrypt")]
 mod bcrypt;
-mod credentials;
 #[cfg(feature = "test-switches")]
 pub mod fuzz;
 pub mod passwd;
@@ -29,8 +28,8 @@ use crate::plugin::scene::{RefusalFields, Scene};
 use crate::sys::socket::Peer;
 use crate::vhost::live::Live;
 use crate::vhost::request::Request;
-use crate::wire::base64;
 use crate::wire::sha1::sha1;
+use crate::wire::{base64, basic};
 use store::{Source, Users, files, sources};
 use users::{Secret, find, same};
 
@@ -233,8 +232,8 @@ impl Worker for Gate {
         }
         let Some(rule) = longest else { return Verdict::Continue };
         let mut values = request.fields(AUTHORIZATION);
-        let mut room = [0; credentials::ROOM];
-        let given = values.next().and_then(|value| credentials::parse(value, &mut room));
+        let mut room = [0; basic::ROOM];
+        let given = values.next().and_then(|value| basic::parse(value, &mut room));
         if values.next().is_some() {
             // Which one counts would be a guess, and somebody before us may have guessed otherwise.
             return Verdict::Refuse(400);

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use crate::limits::USERS_MAX;
 use crate::plugin::tool::print;
-use crate::plugins::auth::credentials;
 use crate::plugins::auth::users::cut;
 use crate::sys::Errno;
 use crate::sys::file::{Kind, meta, read_whole};
@@ -15,8 +14,8 @@ use crate::sys::pipe;
 use crate::sys::replace::{New, open, path_of};
 use crate::sys::stderr;
 use crate::sys::terminal::{INTERRUPT, input, unseen};
-use crate::wire::base64;
 use crate::wire::sha1::sha1;
+use crate::wire::{base64, basic};
 
 /// What `monkey passwd --help` prints.
 pub const HELP: &str = "\
@@ -253,7 +252,7 @@ fn line_of(task: &Task<'_>) -> Result<&'static [u8], Trouble> {
     if has_controls(password) {
         return Err(Says("a password can not hold control characters"));
     }
-    if user.len() + 1 + password.len() > credentials::ROOM {
+    if user.len() + 1 + password.len() > basic::ROOM {
         return Err(Says("name and password are too long together"));
     }
     #[cfg(feature = "auth-bcrypt")]
@@ -310,7 +309,7 @@ fn read_line(question: &str) -> Result<&'static [u8], &'static str> {
             break;
         }
         push(&mut line, &byte);
-        if byte[0] == INTERRUPT || line.len() > credentials::ROOM {
+        if byte[0] == INTERRUPT || line.len() > basic::ROOM {
             break;
         }
     }
@@ -320,7 +319,7 @@ fn read_line(question: &str) -> Result<&'static [u8], &'static str> {
     }
     match line {
         [.., INTERRUPT] => Err("interrupted"),
-        line if line.len() > credentials::ROOM => Err("the password is too long"),
+        line if line.len() > basic::ROOM => Err("the password is too long"),
         [line @ .., b'\r'] => Ok(line),
         line => Ok(line),
     }

@@ -26,7 +26,6 @@ use crate::plugin::hooks::Needs;
 use crate::plugin::scene::Scene;
 use crate::plugins::dirlisting::listing::{Listing, Progress, SCRATCH};
 use crate::plugins::dirlisting::order::{Order, Records};
-use crate::storage::pool::Pool;
 use crate::sys::Errno;
 use crate::sys::directory::open_to_read;
 use crate::sys::memory::Region;
@@ -138,7 +137,7 @@ impl Handler for Dirlisting {
         Handling::Begun(Place(place as u8))
     }
 
-    fn produce(&mut self, place: &mut Place, scene: &mut Scene<'_>) -> Produced {
+    fn produce(&mut self, place: &mut Place, scene: &mut Scene<'_>, _: Option<&Request<'_>>) -> Produced {
         let Some(Inside { tools, listings }) = self.0.as_deref_mut() else { return Produced::Broken };
         match listings.get_mut(usize::from(place.0)) {
             Some(Some(listing)) => listing.produce(tools, scene),
@@ -146,10 +145,10 @@ impl Handler for Dirlisting {
         }
     }
 
-    fn release(&mut self, place: Place, pool: &mut Pool) {
+    fn release(&mut self, place: Place, scene: &mut Scene<'_>) {
         let listings = self.0.as_mut().and_then(|inside| inside.listings.get_mut(usize::from(place.0)));
         if let Some(listing) = listings.and_then(Option::take) {
-            pool.give(listing.buffer);
+            scene.pool.give(listing.buffer);
         }
     }
 }

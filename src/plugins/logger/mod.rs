@@ -250,7 +250,7 @@ impl Plugin for Logger {
             worker: count * LOG_BUFFER,
             // Both ends of a pipe, a file and its directory; an event queue and two wake-ups.
             process_files: 4 * count + 3,
-            worker_files: 0,
+            ..Needs::default()
         }
     }
 

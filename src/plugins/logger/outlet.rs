@@ -10,6 +10,7 @@ use crate::log::{Level, aside, info, say};
 
 use crate::http::output::{Sink, Text};
 use crate::log::{ring, to_syslog};
+use crate::plugin::stats::LOGS_STUCK;
 use crate::plugins::logger::file::{LogFile, Rotation, Trouble};
 use crate::plugins::logger::format::Time;
 use crate::sys::Errno;
@@ -91,6 +92,8 @@ pub(super) struct Outlet {
     place: Place,
     /// What is wrong and was told.
     told: Option<Trouble>,
+    /// It is counted among those that cannot be written.
+    stuck: bool,
     /// When the wait of what is in the pipe began, milliseconds.
     since: Option<u32>,
     /// How long it is, when that is not the usual time: the last attempt failed.
@@ -101,8 +104,8 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(id: u64, pipe: OwnedFd, lost: Arc<AtomicU32>, name: PathBuf, place: Place) -> Outlet {
-        let (json, master) = (false, false);
-        Outlet { id, pipe, lost, json, name, master, place, told: None, since: None, wait: None, ended: false }
+        let (json, master, stuck) = (false, false, false);
+        Outlet { id, pipe, lost, json, name, master, place, told: None, stuck, since: None, wait: None, ended: false }
     }
 
     /// Opens the file unless the one that is open is still the one with its name: that need not be possible any more, once
@@ -216,6 +219,20 @@ impl Outlet {
             }
         }
         self.told = trouble;
+        self.count(matches!(trouble, Some(Trouble::Open(_) | Trouble::Write(_))));
+    }
+
+    /// Counts it among those that cannot be written, or no longer.
+    fn count(&mut self, stuck: bool) {
+        if std::mem::replace(&mut self.stuck, stuck) != stuck {
+            LOGS_STUCK.fetch_add(if stuck { 1 } else { u32::MAX }, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.count(false);
     }
 }
 

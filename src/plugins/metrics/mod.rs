@@ -56,7 +56,7 @@ impl Handler for Metrics {
         Handling::Begun(Progress { stream, json, part: 0, worker: 0 })
     }
 
-    fn produce(&mut self, progress: &mut Progress, scene: &mut Scene<'_>) -> Produced {
+    fn produce(&mut self, progress: &mut Progress, scene: &mut Scene<'_>, _: Option<&Request<'_>>) -> Produced {
         let step: Step = if progress.json { json::step } else { text::step };
         let chunk = scene.begin_chunk(progress.stream);
         let mut goes_on = true;

@@ -7,11 +7,18 @@
 //! | `/.probe/echo` | sends back what comes, as it comes: a client that does not read is held back |
 //! | `/.probe/refuse` | answers 403 at the first byte of the body |
 //! | `/.probe/empty` | an answer of unknown length whose only part has nothing in it |
+//! | `/.probe/hang` | keeps its worker until there is a file of the name in `X-Until`, then answers |
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::http::output::{Output, Sink};
 use crate::plugin::handler::{Call, Handler, Handling, Produced, Taken};
+use crate::plugin::hooks::Answer;
 use crate::plugin::scene::Scene;
 use crate::storage::pool::{BufferId, Pool};
 use crate::vhost::live::Live;
@@ -189,7 +196,13 @@ impl Handler for Probes {
     }
 
     fn handle(&mut self, scene: &mut Scene<'_>, request: &Request<'_>, _: Call<'_>) -> Handling<Probe> {
-        if request.path == b"/.probe/empty" {
+        if request.path == b"/.probe/hang" {
+            let name = OsStr::from_bytes(request.fields(b"x-until").next().unwrap_or(b"/"));
+            while !Path::new(name).exists() {
+                sleep(Duration::from_millis(10));
+            }
+        }
+        if request.path == b"/.probe/empty" || request.path == b"/.probe/hang" {
             scene.push_head(request, 200);
             let stream = scene.begin_stream(request);
             let chunk = scene.begin_chunk(stream);
@@ -200,11 +213,11 @@ impl Handler for Probes {
         Probe::begin(request, scene.pool).map_or(Handling::NotMe, Handling::Begun)
     }
 
-    fn take(&mut self, probe: &mut Probe, data: &[u8], scene: &mut Scene<'_>) -> Taken {
+    fn take(&mut self, probe: &mut Probe, data: &[u8], scene: &mut Scene<'_>, _: Option<&Request<'_>>) -> Taken {
         probe.take(data, scene.out, scene.pool)
     }
 
-    fn produce(&mut self, probe: &mut Probe, scene: &mut Scene<'_>) -> Produced {
+    fn produce(&mut self, probe: &mut Probe, scene: &mut Scene<'_>, _: Option<&Request<'_>>) -> Produced {
         probe.end(scene.out, scene.pool);
         Produced::Done
     }
@@ -213,9 +226,13 @@ impl Handler for Probes {
         probe.begun || probe.kind == Kind::Refused
     }
 
-    fn release(&mut self, probe: Probe, pool: &mut Pool) {
+    fn answer(&self, probe: &Probe) -> Answer {
+        Answer { status: if probe.kind == Kind::Refused { 403 } else { 200 }, length: None }
+    }
+
+    fn release(&mut self, probe: Probe, scene: &mut Scene<'_>) {
         if let Some(buffer) = probe.length {
-            pool.give(buffer);
+            scene.pool.give(buffer);
         }
     }
 }

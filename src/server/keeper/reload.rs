@@ -4,8 +4,9 @@ use crate::log::{error, info};
 
 use super::{Keeper, Next};
 use crate::server::boot::Plan;
+use crate::server::link::HANDED_OVER;
 use crate::server::listeners::{adjust_all, tell_closed};
-use crate::server::reload::{open_log, read_anew};
+use crate::server::reload::{is_keepers, open_log, read_anew};
 use crate::sys::child::kill;
 use crate::sys::clock::monotonic_us;
 use crate::sys::heap;
@@ -27,11 +28,11 @@ impl Keeper<'_> {
         }
     }
 
-    pub(super) fn reload_is_over(&mut self) {
+    pub(super) fn reload_is_over(&mut self, refused: bool) {
         if std::mem::take(&mut self.reloading)
             && let Some(notifier) = &self.notifier
         {
-            let _ = notifier.ready_as_main();
+            let _ = notifier.ready_as_main(refused);
         }
     }
 
@@ -47,7 +48,7 @@ impl Keeper<'_> {
         match self.wanted {
             Some(_) => self.start_at = None,
             None => {
-                self.reload_is_over();
+                self.reload_is_over(true);
                 if self.server.is_none() && self.start_at.is_none() {
                     self.start_later();
                 }
@@ -58,8 +59,8 @@ impl Keeper<'_> {
     fn read_plan(&self) -> Option<Box<Plan>> {
         let before = heap::held();
         let config = read_anew(&self.boot.options)?;
-        if self.boot.plan.config.server.needs_restart(&config.server).any(|key| key == "PidFile") {
-            error!("reload refused: needs restart: PidFile");
+        if let Some(key) = self.boot.plan.config.server.needs_restart(&config.server).find(|key| is_keepers(key)) {
+            error!("reload refused: needs restart: {key}");
             return None;
         }
         let held = heap::held().saturating_sub(before);
@@ -79,11 +80,11 @@ impl Keeper<'_> {
         self.start_at = None;
         match self.server.replace(child) {
             Some(old) => {
-                let _ = send(old.pid, Signal::Term);
+                let _ = send(old.pid, HANDED_OVER);
                 info!("configuration reloaded: server {pid} takes over, server {} finishes what it has", old.pid);
             }
             None => info!("configuration reloaded: server {pid} is up"),
         }
-        self.reload_is_over();
+        self.reload_is_over(false);
     }
 }

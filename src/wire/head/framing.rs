@@ -11,7 +11,7 @@ use crate::wire::list::members;
 
 /// What all `Transfer-Encoding` fields say together.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Codings {
+pub(in crate::wire) struct Codings {
     present: bool,
     chunked: bool,
     chunked_is_last: bool,
@@ -24,7 +24,7 @@ pub(super) struct Codings {
 impl Codings {
     /// RFC 9112 section 6.1: adds the codings one `Transfer-Encoding` field lists.
     #[cold]
-    pub(super) fn add(&mut self, value: &[u8]) {
+    pub(in crate::wire) fn add(&mut self, value: &[u8]) {
         self.list |= self.present || find(value, b',').is_some();
         self.present = true;
         for coding in members(value) {
@@ -36,6 +36,11 @@ impl Codings {
                 self.others = true;
             }
         }
+    }
+
+    /// Whether there is such a field.
+    pub(in crate::wire) fn present(&self) -> bool {
+        self.present
     }
 }
 
@@ -56,8 +61,13 @@ pub(super) fn decide(
     decide_body(version, codings, length)
 }
 
+/// The same where there is one of the two fields at least; `length` is the value of the only `Content-Length`.
 #[cold]
-fn decide_body(version: Version, codings: Codings, length: Option<&[u8]>) -> Result<Framing, HeadError> {
+pub(in crate::wire) fn decide_body(
+    version: Version,
+    codings: Codings,
+    length: Option<&[u8]>,
+) -> Result<Framing, HeadError> {
     if !codings.present {
         return parse_content_length(length.unwrap_or(&[])).map(Framing::Length);
     }
@@ -84,7 +94,7 @@ fn decide_body(version: Version, codings: Codings, length: Option<&[u8]>) -> Res
 }
 
 /// RFC 9110 section 8.6: Content-Length = 1*DIGIT.
-fn parse_content_length(value: &[u8]) -> Result<u64, HeadError> {
+pub(in crate::wire) fn parse_content_length(value: &[u8]) -> Result<u64, HeadError> {
     let parsed: Parsed<'_, &[u8]> = all_consuming(digit1).parse(value);
     let (_, digits) = parsed.map_err(|_| HeadError::BadRequest("malformed Content-Length"))?;
     let mut length: i64 = 0;

@@ -231,8 +231,9 @@ fn parse_field_name(i: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
+/// Why what begins with the token `name`, followed by `rest`, is no field name with its colon.
 #[cold]
-fn name_fault(name: &[u8], rest: &[u8]) -> &'static str {
+pub(in crate::wire) fn name_fault(name: &[u8], rest: &[u8]) -> &'static str {
     match (name, rest) {
         ([], [b' ' | b'\t', ..]) => "blank at the start of a field line",
         ([], [b':', ..]) => "empty field name",

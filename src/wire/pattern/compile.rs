@@ -149,18 +149,18 @@ impl Program {
         let mut positions = Set::default();
         let mut complete = false;
         let mut seen = vec![false; self.steps.len()];
-        let mut todo = vec![from];
-        while let Some(at) = todo.pop() {
+        let mut ahead = vec![from];
+        while let Some(at) = ahead.pop() {
             let (Some(step), Some(seen)) = (self.steps.get(at), seen.get_mut(at)) else { continue };
             if core::mem::replace(seen, true) {
                 continue;
             }
             match *step {
                 Step::Take(position) => positions.insert(position),
-                Step::Fork(other) => todo.extend([at + 1, other]),
-                Step::Jump(goal) => todo.push(goal),
-                Step::Start if at_start => todo.push(at + 1),
-                Step::End if at_end => todo.push(at + 1),
+                Step::Fork(other) => ahead.extend([at + 1, other]),
+                Step::Jump(goal) => ahead.push(goal),
+                Step::Start if at_start => ahead.push(at + 1),
+                Step::End if at_end => ahead.push(at + 1),
                 Step::Start | Step::End => {}
                 Step::Match => complete = true,
             }

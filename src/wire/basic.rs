@@ -1,7 +1,7 @@
-//! RFC 7617 section 2: the credentials of a request.
+//! RFC 7617 section 2: the credentials that a request has for the scheme Basic.
 
+use super::base64;
 use crate::limits::CREDENTIALS_MAX;
-use crate::wire::base64;
 
 /// Bytes that the longest credentials decode to.
 pub const ROOM: usize = CREDENTIALS_MAX / 4 * 3;
