@@ -8,11 +8,15 @@ import statistics
 import struct
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import bench_programs
 import serving
+from programs import php
 from serving import Running, say, wrk
 
 STARTS = 5
+IN_FLIGHT = 200
 BUSY = 1000
 BUSY_SECONDS = 3
 # Descriptors beside the connections: the measuring program's own, and the server's listeners, epolls and open files.
@@ -132,6 +136,54 @@ def peak(work, path):
         server.stop()
 
 
+def in_flight(work, fpm):
+    """The high-water mark with IN_FLIGHT requests that php-fpm has begun to answer, and whose answers nobody reads yet."""
+    port = serving.free_port()
+    # Of each worker.
+    limits = f"    Requests {IN_FLIGHT // serving.WORKERS}\n    Queue 16\n"
+    command = bench_programs.monkey_fastcgi_command(work, port, fpm, IN_FLIGHT, limits)
+    server = Running("monkey", command, port).wait()
+    clients = []
+    try:
+        for _ in range(IN_FLIGHT):
+            client = socket.socket()
+            # Before it connects: a window that shrinks later stalls for seconds, whoever sends.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(20)
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /sleep.php?behind&seconds=1 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            clients.append(client)
+        time.sleep(1.5)
+        peaks = [max(server.peak_kb(), server.resident_kb())]
+        # All at once: who reads nothing for RateWindow is closed.
+        with ThreadPoolExecutor(IN_FLIGHT) as readers:
+            answers = list(readers.map(read_to_end, clients))
+        for answer in answers:
+            if not answer.startswith(b"HTTP/1.1 200") or not answer.endswith(b"x" * 100_000 + b"late\n"):
+                raise Unmeasured(f"a request was answered {len(answer)} bytes, {answer[:100]!r}")
+        return max(*peaks, server.peak_kb(), server.resident_kb())
+    finally:
+        for client in clients:
+            client.close()
+        server.stop()
+
+
+def read_to_end(client):
+    answer = b""
+    while more := client.recv(65536):
+        answer += more
+    return answer
+
+
+def with_php(work, measure):
+    """A measurement with a php-fpm that answers IN_FLIGHT requests at once."""
+    fpm = php.Fpm(work, IN_FLIGHT)
+    try:
+        return measure(fpm.start())
+    finally:
+        fpm.stop()
+
+
 def main():
     serving.need_monkey()
     limit = serving.raise_open_files(20_000)
@@ -156,6 +208,8 @@ def main():
         row("resident, 10,000 idle keep-alive connections", 2500, lambda: with_connections(work, 10_000), 10_000)
         row("peak, 1,000 busy connections, 1 KB files", 2500, lambda: peak(work, "/1k.bin"), BUSY)
         row("peak, 1,000 busy connections, 100 KB files", 2500, lambda: peak(work, "/100k.bin"), BUSY)
+        php.write_site(work, work / "www")
+        row(f"peak, {IN_FLIGHT} requests in flight to php-fpm", 2500, lambda: with_php(work, lambda fpm: in_flight(work, fpm)), 2 * IN_FLIGHT)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     print(f"memory of {serving.MONKEY.parent.name}/{serving.MONKEY.name}, {serving.WORKERS} workers, KB, median of {STARTS} starts")

@@ -82,6 +82,13 @@ def monkey_configuration(work, port, site=""):
     return directory
 
 
+def write_plugin_file(configuration, name, text):
+    """The file of a plugin in a configuration directory."""
+    directory = configuration / "plugins" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.conf").write_text(text)
+
+
 def monkey_command(work, port):
     return [str(MONKEY), "-c", str(monkey_configuration(work, port)), "-w", str(WORKERS)]
 
@@ -95,7 +102,8 @@ def nginx_log_command(work, port, options=""):
     return nginx_command(work, port, f"{work}/nginx-{port}.log combined{options}")
 
 
-def nginx_command(work, port, log="off"):
+def nginx_command(work, port, log="off", more=""):
+    """`more`: further lines of its server."""
     configuration = work / f"nginx-{port}.conf"
     temporary = "".join(f"{kind}_temp_path {work}/nginx-{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     configuration.write_text(
@@ -104,7 +112,7 @@ def nginx_command(work, port, log="off"):
         f"http {{\naccess_log {log};\n"
         "sendfile on;\ntcp_nopush on;\ntcp_nodelay on;\nkeepalive_timeout 120;\n"
         f"keepalive_requests {REQUESTS_A_CONNECTION};\ndefault_type application/octet-stream;\n{temporary}"
-        f"server {{ listen 127.0.0.1:{port}; root {work}/www; }}\n}}\n"
+        f"server {{ listen 127.0.0.1:{port}; root {work}/www; {more}}}\n}}\n"
     )
     return ["nginx", "-c", str(configuration), "-p", str(work)]
 
@@ -181,17 +189,7 @@ class Running:
 
     def pids(self):
         """Its process and those it started."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                except OSError:
-                    continue
-                # State, parent, group, session.
-                if fields[3] == str(self.process.pid) and fields[0] != "Z":
-                    found.append(int(entry.name))
-        return found
+        return [pid for pid, (_, session) in parents().items() if session == self.process.pid]
 
     def cpu_ns(self):
         """CPU time that all its threads have used, ns."""
@@ -226,6 +224,20 @@ class Running:
         self.process.wait()
 
 
+def parents():
+    """{pid: (parent, session)} of all processes that run."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                found[int(entry.name)] = (int(fields[1]), int(fields[3]))
+    return found
+
+
 def field_kb(file, field):
     match = re.search(rf"^{field}:\s+(\d+) kB", Path(file).read_text(), re.M)
     return int(match[1]) if match else 0
@@ -255,6 +267,15 @@ def wrk(port, path, connections, seconds, core=None, headers=(), script=None):
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", run.stdout)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", run.stdout)
     return int(done[1]), sum(map(int, errors.groups())) if errors else 0, int(refused[1]) if refused else 0
+
+
+def until(holds, otherwise, seconds=10):
+    """Returns when `holds()` does. Ends the program with a text when that takes longer."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            sys.exit(otherwise)
+        time.sleep(0.01)
 
 
 def write_table(name, header, rows):

@@ -1,0 +1,4 @@
+<?php
+session_start();
+$_SESSION['count'] = ($_SESSION['count'] ?? 0) + 1;
+echo $_SESSION['count'];
