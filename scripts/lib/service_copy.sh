@@ -22,8 +22,7 @@ for device in null zero full random urandom tty; do
     : >"$inside/dev/$device"
     mount --bind "/dev/$device" "$inside/dev/$device"
 done
-# Not in /tmp, which a starting systemd clears.
-# A name that no machine has in its root.
+# Not in /tmp, which a starting systemd clears, and by a name that no machine has in its root.
 mkdir "$inside/dev/shm" "$inside/monkey-check"
 ip link set lo up
 
