@@ -41,8 +41,9 @@ impl Set {
         self.0[number as usize / 64] |= 1 << (number % 64);
     }
 
-    fn union(self, other: Set) -> Set {
-        Set(core::array::from_fn(|i| self.0[i] | other.0[i]))
+    const fn union(self, other: Set) -> Set {
+        let (Set([a, b, c, d]), Set([e, f, g, h])) = (self, other);
+        Set([a | e, b | f, c | g, d | h])
     }
 
     fn complement(self) -> Set {
@@ -53,15 +54,21 @@ impl Set {
         self.0 == [0; 4]
     }
 
-    /// The members, lowest first.
-    fn iter(self) -> impl Iterator<Item = u8> {
-        self.0.into_iter().zip([0u8, 64, 128, 192]).flat_map(|(mut word, base)| {
-            core::iter::from_fn(move || {
-                let bit = (word != 0).then(|| word.trailing_zeros() as u8);
-                word &= word.wrapping_sub(1);
-                Some(base + bit?)
-            })
-        })
+    /// Whether `is` says so of a member below `end`. They are asked about lowest first, up to one of which it does.
+    #[inline(always)]
+    fn any(self, end: usize, mut is: impl FnMut(usize) -> bool) -> bool {
+        let mut base = 0;
+        while let Some(word) = self.0.get(base / 64).filter(|_| base < end) {
+            let mut word = *word;
+            while word != 0 {
+                if is(base + word.trailing_zeros() as usize) {
+                    return true;
+                }
+                word &= word - 1;
+            }
+            base += 64;
+        }
+        false
     }
 }
 
@@ -124,6 +131,7 @@ impl Pattern {
     }
 
     /// Whether the pattern is found anywhere in `text`. Takes at most [`POSITIONS_MAX`] steps a byte, allocates nothing.
+    #[cfg_attr(tuned, optimize(speed))]
     pub fn is_match(&self, text: &[u8]) -> bool {
         if self.matches_all || (text.is_empty() && self.matches_empty) {
             return true;
@@ -133,15 +141,15 @@ impl Pattern {
         while let [byte, after @ ..] = rest {
             rest = after;
             let mut next = self.restart;
-            for at in current.iter() {
-                let Some(position) = self.positions.get(usize::from(at)) else { continue };
-                if !position.bytes.contains(*byte) {
-                    continue;
+            let matched = current.any(self.positions.len(), |at| match self.positions.get(at) {
+                Some(position) if position.bytes.contains(*byte) => {
+                    next = next.union(position.next);
+                    position.last || (rest.is_empty() && position.last_at_end)
                 }
-                if position.last || (rest.is_empty() && position.last_at_end) {
-                    return true;
-                }
-                next = next.union(position.next);
+                _ => false,
+            });
+            if matched {
+                return true;
             }
             if next.is_empty() {
                 return false;

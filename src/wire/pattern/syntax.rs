@@ -277,7 +277,8 @@ fn single(byte: u8) -> Set {
 
 /// The member of a set that has just one.
 fn the_only(set: Set) -> Option<u8> {
-    let mut members = set.iter();
-    let first = members.next()?;
-    members.next().is_none().then_some(first)
+    let mut first = None;
+    let is_second = |member| first.replace(member as u8).is_some();
+    let several = set.any(256, is_second);
+    first.filter(|_| !several)
 }
