@@ -143,9 +143,8 @@ impl Scene<'_> {
             if len == 0 && !self.out.overflowed() {
                 return self.out.truncate(chunk.0 - SIZE_LINE.len());
             }
-            let mut digits = Text::<16>::default();
-            digits.push_hex(len as u64);
-            self.out.patch(chunk.0 - SIZE_LINE.len(), digits.bytes().get(12..).unwrap_or_default());
+            let digit = |shift: u32| b"0123456789abcdef"[len >> shift & 15];
+            self.out.patch(chunk.0 - SIZE_LINE.len(), &[digit(12), digit(8), digit(4), digit(0)]);
             self.out.push(b"\r\n");
         }
     }

@@ -61,7 +61,10 @@ impl CgiHead {
 /// head is whole. Without a line before the empty one there is no head.
 pub fn parse_cgi(buf: &[u8], from: usize) -> Result<Option<CgiHead>, AnswerError> {
     let Some(end) = find_end(buf, from)? else {
-        parse_first_line(&mut Lines::new(buf, false))?;
+        let mut lines = Lines::new(buf, false);
+        if parse_first_line(&mut lines)?.is_none() {
+            lines.next_field()?;
+        }
         return Ok(None);
     };
     let mut lines = Lines::new(buf.get(..end).unwrap_or(buf), false);
@@ -139,7 +142,7 @@ fn is_local(location: &[u8]) -> bool {
         && find(location, b'#').is_none()
 }
 
-/// The first line, when it is a status line: code and reason. One that is there and is no field either is an error.
+/// The first line, when it is a status line: code and reason.
 fn parse_first_line(lines: &mut Lines<'_>) -> Result<Option<(u16, Span)>, AnswerError> {
     let mut ahead = lines.clone();
     match ahead.next()? {
@@ -148,11 +151,7 @@ fn parse_first_line(lines: &mut Lines<'_>) -> Result<Option<(u16, Span)>, Answer
             *lines = ahead;
             Ok(Some((status, Span::between(line.len().saturating_sub(reason), line.len()))))
         }
-        Some(_) => {
-            lines.clone().next_field()?;
-            Ok(None)
-        }
-        None => Ok(None),
+        _ => Ok(None),
     }
 }
 

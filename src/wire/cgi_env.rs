@@ -59,6 +59,11 @@ pub fn variables<'a>(head: &'a Head, buf: &'a [u8], secret: bool) -> impl Iterat
     })
 }
 
+/// A byte of a field's name in that of its variable.
+fn upper(byte: &u8) -> u8 {
+    if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
+}
+
 impl<'a> Variable<'a> {
     /// What stands before a field's name.
     const PREFIX: &'static [u8] = b"HTTP_";
@@ -87,13 +92,21 @@ impl<'a> Variable<'a> {
 
     /// The bytes of the variable's name: upper case, `_` for each hyphen.
     pub fn name(&self) -> impl Iterator<Item = u8> + use<'a> {
-        let upper = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
         Self::PREFIX.iter().copied().chain(self.field().iter().map(upper))
     }
 
     /// Writes the variable's name.
     pub fn push_name(&self, out: &mut Writer<'_>) {
-        self.name().for_each(|byte| out.push(&[byte]));
+        out.push(Self::PREFIX);
+        out.fill(|rest| {
+            let field = self.field();
+            let place = rest.get_mut(..field.len())?;
+            place.copy_from_slice(field);
+            for byte in place {
+                *byte = upper(byte);
+            }
+            Some(field.len())
+        });
     }
 
     /// Number of bytes of the variable's value.

@@ -211,7 +211,9 @@ pub fn quotable_len(buf: &[u8]) -> usize {
 /// Whether `bytes` equals `lower`, which is in lower case, letters compared without case.
 #[inline]
 pub fn is_word(bytes: &[u8], lower: &[u8]) -> bool {
-    bytes.eq_ignore_ascii_case(lower)
+    // Nearly all words that are not it have another length or begin with another letter.
+    let begins = |text: &[u8]| text.first().map(|first| first | 0x20);
+    bytes.len() == lower.len() && begins(bytes) == begins(lower) && bytes.eq_ignore_ascii_case(lower)
 }
 
 #[cfg(test)]

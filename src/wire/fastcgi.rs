@@ -158,7 +158,20 @@ impl Params {
 }
 
 /// Section 3.4: writes a name-value pair.
+#[cfg_attr(tuned, optimize(speed))]
 pub fn push_pair(out: &mut Writer<'_>, name: &[u8], value: &[u8]) {
+    if let (0..0x80, 0..0x80) = (name.len(), value.len()) {
+        // Nearly all: in one go.
+        return out.fill(|rest| {
+            let (lengths, rest) = rest.split_first_chunk_mut()?;
+            let (to_name, rest) = rest.split_at_mut_checked(name.len())?;
+            let to_value = rest.get_mut(..value.len())?;
+            *lengths = [name.len() as u8, value.len() as u8];
+            to_name.copy_from_slice(name);
+            to_value.copy_from_slice(value);
+            Some(2 + name.len() + value.len())
+        });
+    }
     push_pair_lengths(out, name.len(), value.len());
     out.push(name);
     out.push(value);

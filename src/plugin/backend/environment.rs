@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::http::output::{Sink, Text};
+use crate::http::output::Sink;
 use crate::plugin::handler::{Client, Script};
 use crate::sys::socket::local_address;
 use crate::vhost::live::Live;
@@ -105,7 +105,8 @@ impl About<'_> {
         let host = request.host.or(named.map(|name| name.as_bytes())).unwrap_or(b"localhost");
         to.variable(b"SERVER_NAME", host);
         let number = |name: &[u8], value: u64, to: &mut dyn Told| {
-            let mut text = Text::<20>::default();
+            let mut room = [0; 20];
+            let mut text = Writer::new(&mut room);
             text.push_decimal(value);
             to.variable(name, text.bytes());
         };
@@ -158,11 +159,12 @@ impl About<'_> {
 
 /// An address as RFC 3986 section 3.2.2 writes it.
 fn push_dotted(text: &mut Writer<'_>, ip: Ipv4Addr) {
-    let [a, b, c, d] = ip.octets();
-    let mut dotted = Text::<16>::default();
-    for (dot, number) in [(&b""[..], a), (b".", b), (b".", c), (b".", d)] {
-        dotted.push(dot);
-        dotted.push_decimal(number.into());
+    for (nth, number) in ip.octets().into_iter().enumerate() {
+        let digits = [b'0' + number / 100, b'0' + number / 10 % 10, b'0' + number % 10];
+        if nth > 0 {
+            text.push(b".");
+        }
+        let zeros = usize::from(number < 100) + usize::from(number < 10);
+        text.push(digits.get(zeros..).unwrap_or_default());
     }
-    text.push(dotted.bytes());
 }
