@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::palm_server::{PYTHON, Palm, SH, lives, pid_in};
-use crate::util::{Client, PATIENCE, Server, Setup, eventually, example, moves_all, pattern, request};
+use crate::util::{
+    Client, PATIENCE, Server, Setup, eventually, example, is_root, moves_all, pattern, request, run, skipped,
+};
 
 /// What stands where an application server is to be, and does as a test says.
 struct Backend {
@@ -560,6 +562,52 @@ fn together_with_the_application_server() {
             client = server.client();
         }
     }
+}
+
+/// Runs the server and an application server where nobody else is and Fast Open is on both ways, asks ten times, and prints how many
+/// connections began with data, as who connects and who is connected to have counted.
+const FAST: &str = r#"
+import fcntl, socket, struct, subprocess, sys, time, urllib.error, urllib.request
+SIOCSIFFLAGS, UP = 0x8914, 1
+fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", UP))
+with open("/proc/sys/net/ipv4/tcp_fastopen", "w") as file:
+    file.write("3")
+program, configuration = sys.argv[1:]
+running = [subprocess.Popen([program, *words]) for words in (["palm", "-c", "palm.conf"], ["-c", configuration])]
+good = 0
+for _ in range(500):
+    try:
+        good += urllib.request.urlopen("http://127.0.0.1:2001/a.sh", timeout=10).read() == b"hello\n"
+    except urllib.error.URLError:
+        time.sleep(0.05)
+    if good == 10:
+        break
+for process in reversed(running):
+    process.terminate()
+    process.wait()
+with open("/proc/net/netstat") as file:
+    names, numbers = [line.split() for line in file if line.startswith("TcpExt:")]
+count = dict(zip(names, numbers))
+print(good, count["TCPFastOpenActive"], count["TCPFastOpenPassive"])
+"#;
+
+#[test]
+fn a_request_goes_with_that_for_the_connection() {
+    if !is_root() || !run("unshare", &["--net", "true"]) {
+        return skipped("this user may not have a network of its own");
+    }
+    let setup = fresh().listen("127.0.0.1:2001").file("a.sh", "printf 'Content-Type: text/plain\n\n'; echo hello");
+    setup.dir.write("palm.conf", SH.replace("Port = 0", "Port = 2013").replace("Root = www", "Root = root"));
+    setup.dir.write("conf/plugins/palm/palm.conf", "Palm sh text/plain 127.0.0.1 2013\n");
+    setup.write();
+    let mut command = Command::new("unshare");
+    command.args(["--net", "python3", "-c", FAST, env!("CARGO_BIN_EXE_monkey")]).arg(setup.dir.path("conf"));
+    command.current_dir(setup.dir.path(""));
+    let ended = Server::run_to_end(command);
+    let counts: Vec<u32> = ended.out.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    // The first one fetches the cookie.
+    let all = matches!(counts[..], [10, active, passive] if active >= 9 && passive == active);
+    assert!(all, "{}{}", ended.out, ended.log);
 }
 
 #[test]
