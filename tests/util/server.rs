@@ -1,6 +1,6 @@
 //! The binary while it runs.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,18 +82,19 @@ pub struct Server {
     /// Where it listens, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
     child: Child,
-    log: Collected,
     record: Record,
 }
+
+/// Where it writes to, in its directory: what a file has got is there to be read at once, unlike what comes out of a pipe.
+const STDERR: &str = "stderr";
 
 impl Server {
     /// Starts a command and waits until it says that it serves.
     #[track_caller]
     pub fn start(dir: Dir, mut command: Command, record: Record) -> Server {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut child = child.expect("the binary runs");
-        let log = collect(child.stderr.take().expect("a pipe"));
-        let mut server = Server { dir, addresses: Vec::new(), child, log, record };
+        let log = OpenOptions::new().create(true).append(true).open(dir.path(STDERR)).expect("a log");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let mut server = Server { dir, addresses: Vec::new(), child: child.expect("the binary runs"), record };
         let up = eventually(|| server.logged(" workers, up to ") || !server.is_running());
         assert!(up && server.is_running(), "the server did not start");
         server.addresses = listening(&server.log());
@@ -151,7 +152,7 @@ impl Server {
 
     /// What it wrote to stderr so far.
     pub fn log(&self) -> String {
-        self.log.text()
+        String::from_utf8_lossy(&fs::read(self.dir.path(STDERR)).unwrap_or_default()).into()
     }
 
     /// Whether the log has this.
