@@ -424,7 +424,7 @@ fn ask_and_wait(server: &Server, path: &str) -> Client {
 
 #[test]
 fn slow_readers_get_the_whole_and_hold_little() {
-    let setup = setup().workers(1).server("SendBuffer 4096");
+    let setup = setup().workers(1).server("SendBuffer 4096").server("RateWindow 100");
     make_many(&setup.root("sorted"), 1_900);
     make_many(&setup.root("many"), 30_000);
     let server = setup.start();

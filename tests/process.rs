@@ -285,9 +285,13 @@ fn users_that_can_not_be() {
 #[test]
 fn threads_have_names() {
     let server = setup().start();
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
-    let names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default());
-    let mut names: Vec<String> = names.map(|name| name.trim_end().to_string()).collect();
-    names.sort();
-    assert_eq!(names, ["monkey: server", "monkey: wrk/0", "monkey: wrk/1"]);
+    let names = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
+        let names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+        let mut names: Vec<String> = names.map(|name| name.trim_end().to_string()).collect();
+        names.sort();
+        names
+    };
+    // Each gives itself its name, which may be after the server serves.
+    assert!(eventually(|| names() == ["monkey: server", "monkey: wrk/0", "monkey: wrk/1"]), "{:?}", names());
 }

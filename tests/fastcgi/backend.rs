@@ -123,18 +123,37 @@ fn pairs(mut bytes: &[u8]) -> HashMap<String, String> {
 pub struct Counts {
     pub connections: AtomicUsize,
     pub open: AtomicUsize,
-    pub most: AtomicUsize,
     pub requests: AtomicUsize,
     /// The last request's variables.
     pub last: Mutex<HashMap<String, String>>,
+}
+
+/// How many requests were worked on at once. A connection cannot tell: the next one may be here before this one's end is seen.
+#[derive(Default)]
+pub struct Together {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Together {
+    /// Does what is to be done of a request before its answer.
+    pub fn count(&self, work: impl FnOnce()) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        work();
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
 }
 
 pub type Script = dyn Fn(&mut Call<'_>) + Send + Sync;
 
 fn serve(mut wire: impl Wire, counts: &Counts, script: &Script) {
     counts.connections.fetch_add(1, Ordering::SeqCst);
-    let open = counts.open.fetch_add(1, Ordering::SeqCst) + 1;
-    counts.most.fetch_max(open, Ordering::SeqCst);
+    counts.open.fetch_add(1, Ordering::SeqCst);
     while let Some((kind, content)) = read_record(&mut wire) {
         assert_eq!((kind, &content[..2]), (1, &[0, 1][..]), "a request for a responder");
         let keep = content[2] == 1;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::backend::{STDERR, STDOUT, answer, at_path, at_port, children, end, record};
+use self::backend::{STDERR, STDOUT, Together, answer, at_path, at_port, children, end, record};
 use crate::util::{DATE, SERVER, Server, Setup, State, chunked, eventually, example, moves_all, pattern, request};
 
 const TEXT: &str = "Content-Type: text/plain\r\n\r\n";
@@ -477,10 +477,14 @@ fn a_chunked_body_is_told_with_its_length() {
 
 #[test]
 fn a_chunked_body_waits_for_its_turn() {
-    let (address, counts) = at_port(|call| {
-        thread::sleep(Duration::from_millis(200));
-        let body = call.body();
-        call.write(&answer(&format!("{TEXT}{} {}", call.get("CONTENT_LENGTH"), body == pattern(body.len()))));
+    let together = Arc::new(Together::default());
+    let (address, _) = at_port({
+        let together = together.clone();
+        move |call| {
+            together.count(|| thread::sleep(Duration::from_millis(200)));
+            let body = call.body();
+            call.write(&answer(&format!("{TEXT}{} {}", call.get("CONTENT_LENGTH"), body == pattern(body.len()))));
+        }
     });
     let server = with_file(setup(&address), "[FASTCGI]\n    Requests 1\n    Queue 3\n").workers(1).start();
     let mut clients: Vec<_> = (0..4).map(|_| server.client()).collect();
@@ -492,7 +496,7 @@ fn a_chunked_body_waits_for_its_turn() {
     for (client, length) in clients.iter_mut().zip([10, 3000, 9000, 20_000]) {
         assert_eq!(client.answer(false).is(200).text(), format!("{length} true"));
     }
-    assert_eq!(counts.most.load(Ordering::SeqCst), 1);
+    assert_eq!(together.most(), 1);
     assert!(at_rest(&server));
 }
 
@@ -539,11 +543,11 @@ fn what_a_server_complains_of_is_logged() {
 
 #[test]
 fn who_waits_and_who_is_refused() {
-    let refused = Arc::new(AtomicUsize::new(0));
-    let (address, counts) = at_port({
-        let refused = refused.clone();
+    let (refused, together) = (Arc::new(AtomicUsize::new(0)), Arc::new(Together::default()));
+    let (address, _) = at_port({
+        let (refused, together) = (refused.clone(), together.clone());
         move |call| {
-            assert!(eventually(|| refused.load(Ordering::SeqCst) == 2));
+            together.count(|| assert!(eventually(|| refused.load(Ordering::SeqCst) == 2 && together.most() >= 2)));
             call.answer(&format!("{TEXT}late"));
         }
     });
@@ -560,7 +564,7 @@ fn who_waits_and_who_is_refused() {
     });
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 503, 503]);
-    assert_eq!(counts.most.load(Ordering::SeqCst), 2);
+    assert_eq!(together.most(), 2);
     assert!(at_rest(&server));
 }
 

@@ -30,7 +30,7 @@ pub use setup::{Setup, moves_all, set_mtime};
 pub use state::State;
 
 /// How long anything may take before a test gives up on it: far beyond what a busy machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of one message that a failure shows.
 const SHOWN: usize = 2048;
