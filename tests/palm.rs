@@ -494,9 +494,10 @@ fn requests_that_wait_over_a_reload() {
     stream.write_all(b"\r\n").expect("taken");
     drop(stream);
     waiting.answer(false).is(502);
-    running.send(request("GET /a.sh", ""));
+    let mut later = server.client();
+    later.send(request("GET /a.sh", ""));
     new.answer(format!("{TEXT}new"));
-    assert_eq!(running.answer(false).is(200).text(), "new");
+    assert_eq!(later.answer(false).is(200).text(), "new");
     old.is_not_asked();
 }
 

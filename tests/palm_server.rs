@@ -500,9 +500,11 @@ fn children_that_are_killed_are_replaced() {
     let mut stream = palm.connect("SH");
     stream.write_all(format!("{}\r\n\r\n", palm.script("b.sh")).as_bytes()).expect("sent");
     let script = pid_in(&palm.dir.path("www/pid"));
-    let status = palm.status();
-    let line = status.lines().find(|line| line.contains(&format!(" script {script} "))).expect("a line");
-    signal(second_word(line).expect("a number"), "KILL");
+    // The script may run before its child has noted which one it is.
+    let is = format!(" script {script} ");
+    let child = || palm.status().lines().find(|line| line.contains(&is)).and_then(second_word);
+    assert!(eventually(|| child().is_some()));
+    signal(child().expect("a number"), "KILL");
     assert_eq!(rest(stream), "");
     assert!(eventually(|| !lives(script)));
     assert!(eventually(|| palm.idle("SH").len() == 2 && palm.count(" running requests 1") == 0));

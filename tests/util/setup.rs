@@ -126,9 +126,13 @@ impl Setup {
         for key in &self.server {
             text.push_str(&format!("    {key}\n"));
         }
-        // Where bytes come one by one, each client has a request under way for longer.
-        if !moves_all() && !self.server.iter().any(|key| key.starts_with("MemoryLimit")) {
-            text.push_str("    MemoryLimit 7000\n");
+        // Where bytes come one by one each client has a request under way for longer, and waits longer while another is served.
+        if !moves_all() {
+            for (key, default) in [("MemoryLimit", "7000"), ("RateWindow", "60")] {
+                if !self.server.iter().any(|line| line.starts_with(key)) {
+                    text.push_str(&format!("    {key} {default}\n"));
+                }
+            }
         }
         self.dir.write("conf/monkey.conf", text);
         let mut text = String::from("[HOST]\n");
